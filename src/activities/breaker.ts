@@ -6,7 +6,6 @@ export class CircuitBreaker {
   private failures = 0;
   /** unix ms until which calls are refused; 0 when closed */
   private openUntil = 0;
-  private probing = false;
 
   constructor(private readonly options: { failures: number; openMs: number; now: () => number }) {}
 
@@ -14,23 +13,23 @@ export class CircuitBreaker {
     return this.openUntil > 0;
   }
 
-  /** Whether a call may be made now. Each `true` must be followed by one succeeded() or failed(). */
+  /** Whether a call may be made now. */
   allows(): boolean {
     if (this.openUntil === 0) return true;
-    if (this.probing || this.options.now() < this.openUntil) return false;
-    this.probing = true;
+    const now = this.options.now();
+    if (now < this.openUntil) return false;
+    // This call tries; the next may when it has failed, or has been silent for as long again.
+    this.openUntil = now + this.options.openMs;
     return true;
   }
 
   succeeded(): void {
     this.failures = 0;
     this.openUntil = 0;
-    this.probing = false;
   }
 
   failed(): void {
     this.failures += 1;
-    this.probing = false;
     if (this.failures >= this.options.failures) {
       this.openUntil = this.options.now() + this.options.openMs;
     }

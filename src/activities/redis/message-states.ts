@@ -7,6 +7,7 @@
  *   seq           its sequence number, kept over retries
  *   owner, lease  the attempt that works on it and until when (Redis time, ms); gone when answered
  *   delivered_at  unix ms; devices: JSON array of device ids; detail: error_message of a degraded success
+ *   waited        1 when it was answered "offline"; stays when it is delivered later
  *   read_at       unix ms of the first reader
  * `seq:{type}:{conversation key}`, a hash without expiry: see lua/reserve.lua
  * `inbox:count:{user}`, a number: see inbox-counts.ts
@@ -37,7 +38,7 @@ export interface ReserveRequest {
 
 export type ReserveReply =
   | { kind: 'new'; sequenceNumber: number; left: number; waiting: number | undefined }
-  | { kind: 'again'; sequenceNumber: number; state: string; detail: string }
+  | { kind: 'again'; sequenceNumber: number; waited: boolean }
   | { kind: 'busy' }
   | { kind: 'conflict' }
   | { kind: 'ceiling'; nonce: string; generation: number };
@@ -101,8 +102,7 @@ export class MessageStates {
         return {
           kind,
           sequenceNumber: Number(rest[0]),
-          state: String(rest[1]),
-          detail: rest[4] ?? '',
+          waited: rest[2] === '1',
         };
       case 'busy':
       case 'conflict':
@@ -130,6 +130,22 @@ export class MessageStates {
       [sequenceKey(conversation)],
       [asked.generation, asked.nonce, block.floor, block.ceiling],
     );
+  }
+
+  /** The conversation's counter, if it is alive in this generation of Redis. */
+  async counter(
+    conversation: Conversation,
+  ): Promise<{ nonce: string; generation: number; left: number } | undefined> {
+    const { redis, generation } = this.connection.use();
+    const [n, ceil, gen, nonce] = await redis.hmget(
+      sequenceKey(conversation),
+      'n',
+      'ceil',
+      'gen',
+      'nonce',
+    );
+    if (Number(gen) !== generation || !nonce || !n) return undefined;
+    return { nonce, generation, left: Number(ceil) - Number(n) };
   }
 
   /** Records the answer; false when another attempt has taken the message over. */

@@ -8,5 +8,6 @@
 if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'state', ARGV[2], 'delivered_at', ARGV[3], 'devices', ARGV[4], 'detail', ARGV[5])
 redis.call('HDEL', KEYS[1], 'owner', 'lease')
+if ARGV[2] == 'offline' then redis.call('HSET', KEYS[1], 'waited', 1) end
 if ARGV[6] ~= '0' and redis.call('EXISTS', KEYS[2]) == 1 then redis.call('INCRBY', KEYS[2], ARGV[6]) end
 return 1

@@ -10,12 +10,12 @@
 --
 -- Returns {kind, ...}:
 --   {'new', number, left below the ceiling, waiting or false}   reserved, ours
---   {'again', number, state, delivered_at, devices, detail}     answered before
+--   {'again', number, state, waited}   answered before; waited is '1' if the answer was "offline"
 --   {'busy'}      another attempt holds the lease
 --   {'conflict'}  same id, other payload
 --   {'ceiling', nonce}   the counter needs a block; nothing was reserved
 --   {'stale'}     this connection's generation is over
-local msg = redis.call('HMGET', KEYS[1], 'digest', 'state', 'seq', 'lease', 'delivered_at', 'devices', 'detail')
+local msg = redis.call('HMGET', KEYS[1], 'digest', 'state', 'seq', 'lease', 'waited')
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local number = msg[3]
@@ -23,7 +23,7 @@ local number = msg[3]
 if msg[1] then
   if msg[1] ~= ARGV[1] then return { 'conflict' } end
   if msg[2] ~= 'routing' and msg[2] ~= 'failed' then
-    return { 'again', number, msg[2], msg[5], msg[6], msg[7] }
+    return { 'again', number, msg[2], msg[5] }
   end
   if msg[2] == 'routing' and tonumber(msg[4]) > now then return { 'busy' } end
 end
