@@ -9,7 +9,7 @@ import type { MessageStore } from '../activities/mysql/message-store';
 import type { InboxCounts } from '../activities/redis/inbox-counts';
 import { ImError, messageOf } from '../domain/errors';
 import type { SequencedMessage } from '../domain/message';
-import { offlineRecord } from '../domain/records';
+import { encodeOffline, offlineRecord } from '../domain/records';
 import type { OfflineRecord } from '../domain/records';
 import type { Logger } from '../logger';
 import type { Metrics } from '../metrics';
@@ -61,9 +61,9 @@ export class OfflineStore {
   async keep(
     message: SequencedMessage & { recipientId: string },
   ): Promise<Degradation | undefined> {
-    const { record, entry } = offlineRecord(message);
+    const record = offlineRecord(message);
     try {
-      await this.deps.producer.append(TOPIC, entry);
+      await this.deps.producer.append(TOPIC, { key: record.userId, value: encodeOffline(record) });
       this.deps.metrics.offlineStored.inc();
       return undefined;
     } catch (kafkaError) {
