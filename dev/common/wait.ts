@@ -33,6 +33,21 @@ export async function within<T>(ms: number, what: string, work: Promise<T>): Pro
   }
 }
 
+/** Whether the work came to an end, good or bad, within `ms`; for shutting down, where it is the last chance. */
+export async function settledWithin(ms: number, work: Promise<unknown>): Promise<boolean> {
+  const timer = new AbortController();
+  const late = pause(ms, timer.signal).then(() => false);
+  const settled = work.then(
+    () => true,
+    () => true,
+  );
+  try {
+    return await Promise.race([settled, late]);
+  } finally {
+    timer.abort();
+  }
+}
+
 /** Retry pauses that double up to a limit, with jitter so that many clients do not return in step. */
 export class Backoff {
   private failures = 0;

@@ -2,7 +2,7 @@
 import { Partitioners, type Kafka, type Producer } from 'kafkajs';
 import type { Logger } from 'pino';
 import { topics, type MembershipChange } from '../common/kafka';
-import { Backoff, pause, within } from '../common/wait';
+import { Backoff, pause, settledWithin, within } from '../common/wait';
 
 /** Twice the largest group we play with (100,000 members), in and out again. */
 const MAX_QUEUED = 400_000;
@@ -74,13 +74,12 @@ export class KafkaMembershipEvents implements MembershipEvents {
 
   /** Tries to empty the queue for a moment, then says what was lost. */
   async stop(): Promise<void> {
-    const deadline = pause(STOP_LIMIT_MS);
-    await Promise.race([this.sending, deadline]);
+    if (this.sending !== undefined) await settledWithin(STOP_LIMIT_MS, this.sending);
     this.stopped.abort();
     if (this.queue.length > 0) {
       this.log.warn({ events: this.queue.length }, 'membership events were not published');
     }
-    await Promise.race([this.producer.disconnect(), deadline]);
+    await settledWithin(STOP_LIMIT_MS, this.producer.disconnect());
   }
 
   private async drain(): Promise<void> {
