@@ -2,8 +2,9 @@
  * One person's device on a WebSocket.
  *
  * A write into a socket whose other end has just gone succeeds, so a write is no proof of anything. Behind
- * each message that must not be lost goes a ping; the WebSocket protocol makes every client answer it, in
- * order, so its pong says that the message before it has arrived.
+ * messages that must not be lost goes a ping; the WebSocket protocol makes every client answer it, in order,
+ * so its pong says that what was sent before it has arrived. One ping is under way at a time and stands for
+ * all before it: clients cut a peer that floods them with pings.
  */
 import { WebSocket } from 'ws';
 
@@ -13,13 +14,16 @@ const MAX_BUFFERED_BYTES = 1024 * 1024;
 const HEARTBEAT_MS = 15_000;
 
 interface Waiting {
-  ping: number;
+  frame: number;
   settle: (arrived: boolean) => void;
 }
 
 export class Connection {
-  private pings = 0;
+  /** Frames whose arrival somebody wants to know of, counted from 1. */
+  private frames = 0;
   private waiting: Waiting[] = [];
+  /** How many frames the ping that is under way stands for. */
+  private pinged: number | undefined;
   private alive = true;
   private readonly heartbeat: NodeJS.Timeout;
 
@@ -28,7 +32,7 @@ export class Connection {
     readonly deviceId: string,
     private readonly socket: WebSocket,
   ) {
-    socket.on('pong', (data) => this.onPong(Number(data.toString())));
+    socket.on('pong', () => this.onPong());
     socket.on('message', () => (this.alive = true));
     socket.on('close', () => this.onClose());
     this.heartbeat = setInterval(() => this.beat(), HEARTBEAT_MS);
@@ -46,21 +50,21 @@ export class Connection {
   }
 
   /** Sends a frame and resolves with whether the device has confirmed it within the time. */
-  deliver(frame: object, withinMs: number): Promise<boolean> {
-    if (!this.send(frame)) return Promise.resolve(false);
-    this.pings += 1;
-    const ping = this.pings;
+  deliver(content: object, withinMs: number): Promise<boolean> {
+    if (!this.send(content)) return Promise.resolve(false);
+    this.frames += 1;
+    const frame = this.frames;
     return new Promise((resolve) => {
       const timer = setTimeout(() => this.settle([waiting], false), withinMs);
       const waiting: Waiting = {
-        ping,
+        frame,
         settle: (arrived) => {
           clearTimeout(timer);
           resolve(arrived);
         },
       };
       this.waiting.push(waiting);
-      this.socket.ping(String(ping));
+      this.ping();
     });
   }
 
@@ -68,13 +72,22 @@ export class Connection {
     this.socket.close(code, reason);
   }
 
-  private onPong(ping: number): void {
+  private ping(): void {
+    if (this.pinged !== undefined) return;
+    this.pinged = this.frames;
+    this.socket.ping();
+  }
+
+  private onPong(): void {
     this.alive = true;
-    // A client may answer only the latest of several pings (RFC 6455, 5.5.3); it stands for those before.
+    const arrived = this.pinged;
+    if (arrived === undefined) return; // nobody asked for it
+    this.pinged = undefined;
     this.settle(
-      this.waiting.filter((waiting) => waiting.ping <= ping),
+      this.waiting.filter(({ frame }) => frame <= arrived),
       true,
     );
+    if (this.waiting.length > 0) this.ping();
   }
 
   private onClose(): void {
@@ -93,6 +106,6 @@ export class Connection {
       return;
     }
     this.alive = false;
-    this.socket.ping('0'); // confirms nothing: deliveries count from 1
+    this.ping();
   }
 }
