@@ -1,6 +1,6 @@
 /** Kafka, one broker that is its own KRaft controller, run from jars that Maven copied. */
 import { createHash, randomUUID } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { StackError } from '../errors';
@@ -67,6 +67,7 @@ export function kafkaServer({ layout, ports }: ServerContext): NativeServer {
           ],
           { timeoutMs: 120_000, env: serverEnvironment() },
         );
+        rmSync(draftSettings);
       });
     },
 
