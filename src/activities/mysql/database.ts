@@ -1,0 +1,156 @@
+/** MySQL behind one small class: deadlines on every statement, transactions that retry deadlocks. */
+import { createPool } from 'mysql2/promise';
+import type { Pool, PoolConnection, ResultSetHeader, RowDataPacket } from 'mysql2/promise';
+
+/** Times a transaction that InnoDB chose as a deadlock's victim is tried again. */
+const DEADLOCK_RETRIES = 5;
+const DEADLOCK = 1213;
+const LOCK_WAIT_TIMEOUT = 1205;
+
+export type Row = RowDataPacket;
+export type SqlValue = string | number | bigint | null | Buffer;
+
+/** Where a statement runs: on any connection of the pool, or in a transaction. */
+export interface Queryable {
+  /** Rows of a SELECT. Arrays in `values` become lists: `IN (?)`, `VALUES ?`. */
+  select<T extends object>(sql: string, values?: readonly unknown[]): Promise<T[]>;
+  /** An INSERT, UPDATE or DELETE; `affectedRows` counts changed rows. */
+  execute(sql: string, values?: readonly unknown[]): Promise<ResultSetHeader>;
+}
+
+export class Database implements Queryable {
+  private constructor(
+    private readonly pool: Pool,
+    private readonly deadlineMs: number,
+  ) {}
+
+  /** A pool of at most `connections`; a statement over `deadlineMs` fails and its connection is dropped. */
+  static open(options: { url: string; connections: number; deadlineMs: number }): Database {
+    const pool = createPool({
+      uri: options.url,
+      connectionLimit: options.connections,
+      // Waiting callers are bounded too: beyond this a caller fails at once.
+      queueLimit: options.connections * 100,
+      connectTimeout: options.deadlineMs,
+      charset: 'utf8mb4_bin',
+      supportBigNumbers: true,
+      // BIGINTs beyond 2^53 come as strings; ours are ms and counters, far below.
+      bigNumberStrings: false,
+      enableKeepAlive: true,
+      // UPDATE counts changed rows, not matched ones: that is how idempotent marks know they were first.
+      flags: ['-FOUND_ROWS'],
+    });
+    return new Database(pool, options.deadlineMs);
+  }
+
+  async select<T extends object>(sql: string, values: readonly unknown[] = []): Promise<T[]> {
+    return this.withConnection((on) => select<T>(on, this.deadlineMs, sql, values));
+  }
+
+  async execute(sql: string, values: readonly unknown[] = []): Promise<ResultSetHeader> {
+    return this.withConnection((on) => execute(on, this.deadlineMs, sql, values));
+  }
+
+  /**
+   * Runs `work` in one READ COMMITTED transaction; a deadlock's victim is tried again, so `work` must
+   * have no effect but its statements.
+   */
+  async transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.withConnection((on) => this.attempt(on, work));
+      } catch (error) {
+        if (!isLockConflict(error) || attempt > DEADLOCK_RETRIES) throw error;
+      }
+    }
+  }
+
+  /** Rejects when the server does not answer. */
+  async ping(): Promise<void> {
+    await this.select('SELECT 1');
+  }
+
+  async close(): Promise<void> {
+    await this.pool.end();
+  }
+
+  private async attempt<T>(on: PoolConnection, work: (tx: Queryable) => Promise<T>): Promise<T> {
+    const tx: Queryable = {
+      select: (sql, values = []) => select(on, this.deadlineMs, sql, values),
+      execute: (sql, values = []) => execute(on, this.deadlineMs, sql, values),
+    };
+    await tx.execute('SET TRANSACTION ISOLATION LEVEL READ COMMITTED');
+    await tx.execute('START TRANSACTION');
+    try {
+      const result = await work(tx);
+      await tx.execute('COMMIT');
+      return result;
+    } catch (error) {
+      // A lost connection has rolled back by itself; the first error is the one that matters.
+      await tx.execute('ROLLBACK').catch(() => undefined);
+      throw error;
+    }
+  }
+
+  private async withConnection<T>(work: (on: PoolConnection) => Promise<T>): Promise<T> {
+    const on = await this.connection();
+    try {
+      const result = await work(on);
+      on.release();
+      return result;
+    } catch (error) {
+      // After a time-out or a protocol error the connection may still be busy: not to be shared again.
+      if (isFatal(error)) on.destroy();
+      else on.release();
+      throw error;
+    }
+  }
+
+  /** A connection within the deadline: the pool itself waits for ever when all are busy. */
+  private async connection(): Promise<PoolConnection> {
+    const asked = this.pool.getConnection();
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        reject(new Error(`no MySQL connection within ${this.deadlineMs} ms`));
+        // Given back when it comes, or never came.
+        asked.then((on) => on.release()).catch(() => undefined);
+      }, this.deadlineMs);
+    });
+    try {
+      return await Promise.race([asked, late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+async function select<T extends object>(
+  on: PoolConnection,
+  timeout: number,
+  sql: string,
+  values: readonly unknown[],
+): Promise<T[]> {
+  const [rows] = await on.query<Row[]>({ sql, values: values as unknown[], timeout });
+  return rows as unknown as T[];
+}
+
+async function execute(
+  on: PoolConnection,
+  timeout: number,
+  sql: string,
+  values: readonly unknown[],
+): Promise<ResultSetHeader> {
+  const [result] = await on.query<ResultSetHeader>({ sql, values: values as unknown[], timeout });
+  return result;
+}
+
+function isLockConflict(error: unknown): boolean {
+  const errno = (error as { errno?: number }).errno;
+  return errno === DEADLOCK || errno === LOCK_WAIT_TIMEOUT;
+}
+
+function isFatal(error: unknown): boolean {
+  const { fatal, code } = error as { fatal?: boolean; code?: string };
+  return fatal === true || code === 'PROTOCOL_SEQUENCE_TIMEOUT';
+}

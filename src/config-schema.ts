@@ -1,0 +1,230 @@
+/**
+ * Every setting of the service: name, type, default, meaning. `config.ts` reads the environment by
+ * it; `.env.example` and the README's table are generated from it (`npm run docs:config`).
+ */
+import { z } from 'zod';
+
+export interface Setting<T> {
+  readonly schema: z.ZodType<T>;
+  /** As it would stand in the environment; `undefined`: there is none and it is optional. */
+  readonly fallback: string | undefined;
+  readonly meaning: string;
+  /** What may stand there, in words. */
+  readonly allowed: string;
+  /** Never printed. */
+  readonly secret?: boolean;
+}
+
+function setting<T>(s: Setting<T>): Setting<T> {
+  return s;
+}
+
+function integer(fallback: number, min: number, max: number, meaning: string): Setting<number> {
+  return {
+    schema: z.coerce.number().int().min(min).max(max),
+    fallback: String(fallback),
+    meaning,
+    allowed: `a whole number, ${min} to ${max}`,
+  };
+}
+
+function port(standard: number, meaning: string): Setting<number> {
+  return integer(standard, 1, 65_535, meaning);
+}
+
+function oneOf<const T extends readonly [string, ...string[]]>(
+  values: T,
+  fallback: T[number],
+  meaning: string,
+): Setting<T[number]> {
+  return { schema: z.enum(values), fallback, meaning, allowed: values.join(' or ') };
+}
+
+function text(fallback: string | undefined, meaning: string, allowed: string): Setting<string> {
+  return { schema: z.string().min(1), fallback, meaning, allowed };
+}
+
+function url(protocols: readonly string[], fallback: string, meaning: string): Setting<string> {
+  const matches = (value: string): boolean =>
+    URL.canParse(value) && protocols.includes(new URL(value).protocol);
+  return {
+    schema: z.string().refine(matches),
+    fallback,
+    meaning,
+    allowed: `a URL that starts with ${protocols.map((p) => `${p}//`).join(' or ')}`,
+    // The address may carry a password.
+    secret: true,
+  };
+}
+
+function list(fallback: string, meaning: string, allowed: string): Setting<string[]> {
+  const split = (value: string): string[] =>
+    value
+      .split(',')
+      .map((part) => part.trim())
+      .filter(Boolean);
+  return {
+    schema: z.string().transform(split).pipe(z.array(z.string()).min(1)),
+    fallback,
+    meaning,
+    allowed,
+  };
+}
+
+/** A JWT secret that ships in the repository; refused in production. */
+export const DEVELOPMENT_JWT_SECRET = 'development-only-secret-0123456789abcdef';
+
+export const SETTINGS = {
+  NODE_ENV: oneOf(
+    ['development', 'test', 'production'],
+    'development',
+    'Production refuses development secrets.',
+  ),
+  LOG_LEVEL: oneOf(
+    ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
+    'info',
+    'The least severe log line written.',
+  ),
+  STACK: oneOf(
+    ['auto', 'docker', 'native', 'external'],
+    'auto',
+    'How `npm start` gets the servers; `external`: it starts none and uses the addresses below.',
+  ),
+  PORT_OFFSET: integer(0, 0, 50_000, "Added to every default port, ours and the servers'."),
+  GRPC_PORT: port(9094, 'gRPC of the server.'),
+  HTTP_PORT: port(8094, 'REST of the server.'),
+  IM_BIND_ADDRESS: text(
+    '127.0.0.1',
+    'Address that gRPC and REST listen on.',
+    'an address of this machine, 0.0.0.0 for all',
+  ),
+  IM_WORKER_HTTP_PORT: port(8095, 'Health and metrics of the worker.'),
+  MYSQL_URL: url(
+    ['mysql:'],
+    'mysql://im:im@127.0.0.1:3306/im',
+    'MySQL or MariaDB with the database.',
+  ),
+  REDIS_URL: url(['redis:', 'rediss:'], 'redis://127.0.0.1:6379', 'Redis.'),
+  KAFKA_BROKERS: list(
+    '127.0.0.1:9092',
+    'Kafka bootstrap brokers.',
+    'host:port, several with commas between',
+  ),
+  ETCD_ENDPOINTS: list(
+    'http://127.0.0.1:2379',
+    'etcd, where the presence registry is.',
+    'URLs, several with commas between',
+  ),
+  TEMPORAL_ADDRESS: text('127.0.0.1:7233', 'Temporal frontend.', 'host:port'),
+  TEMPORAL_NAMESPACE: text('default', 'Temporal namespace.', 'a name'),
+  USER_SERVICE_ADDRESS: text('127.0.0.1:9096', 'The user service.', 'host:port'),
+  JWT_SECRET: setting({
+    schema: z.string().min(1),
+    fallback: DEVELOPMENT_JWT_SECRET,
+    meaning: 'HS256 secret of the bearer tokens.',
+    allowed: 'a text; in production at least 32 characters',
+    secret: true,
+  }),
+  ROUTING_EXECUTOR: oneOf(
+    ['local', 'temporal'],
+    'local',
+    'Where a message is routed: in the server, or as a Temporal standalone activity.',
+  ),
+  IM_MYSQL_POOL: integer(10, 1, 200, 'MySQL connections of a process.'),
+  IM_KAFKA_PARTITIONS_OFFLINE: integer(
+    64,
+    1,
+    1024,
+    'Partitions of offline_msg and private_msg when the service creates them.',
+  ),
+  IM_KAFKA_PARTITIONS_GROUP: integer(
+    32,
+    1,
+    1024,
+    'Partitions of group_msg when the service creates it.',
+  ),
+  IM_KAFKA_REPLICATION: integer(
+    1,
+    1,
+    7,
+    'Replication factor of topics the service creates; 3 in production.',
+  ),
+  IM_KAFKA_CLIENT_ID: text(
+    'im-service',
+    'Kafka client id, and prefix of the consumer groups.',
+    'a name',
+  ),
+  IM_TEMPORAL_TASK_QUEUE: text('im-service', 'Temporal task queue.', 'a name'),
+  IM_MAX_IN_FLIGHT: integer(
+    5_000,
+    1,
+    1_000_000,
+    'Route calls a server holds at once; more are RESOURCE_EXHAUSTED.',
+  ),
+  IM_PUSH_DEADLINE_MS: integer(500, 10, 10_000, 'How long a gateway may take for a push.'),
+  IM_KAFKA_DEADLINE_MS: integer(
+    1_000,
+    50,
+    30_000,
+    'How long Kafka may take for an append before the message goes straight to MySQL.',
+  ),
+  IM_MYSQL_DEADLINE_MS: integer(
+    2_000,
+    50,
+    30_000,
+    'How long a MySQL statement of the message path may take.',
+  ),
+  IM_REDIS_DEADLINE_MS: integer(500, 10, 10_000, 'How long a Redis command may take.'),
+  IM_ETCD_DEADLINE_MS: integer(300, 10, 10_000, "How long etcd may take for one user's presence."),
+  IM_USER_SERVICE_DEADLINE_MS: integer(500, 10, 10_000, 'How long the user service may take.'),
+  IM_BREAKER_FAILURES: integer(
+    3,
+    1,
+    1_000,
+    "Failed pushes in a row that open a gateway's circuit breaker.",
+  ),
+  IM_BREAKER_OPEN_MS: integer(
+    2_000,
+    10,
+    600_000,
+    'How long an open breaker refuses before it lets one push try.',
+  ),
+  IM_PRESENCE_CACHE_MAX: integer(
+    200_000,
+    100,
+    10_000_000,
+    'Users a process remembers the presence of.',
+  ),
+  IM_USER_CACHE_MAX: integer(200_000, 100, 10_000_000, 'Users a process remembers to exist.'),
+  IM_USER_CACHE_TTL_S: integer(600, 1, 86_400, 'How long a user is remembered to exist.'),
+  IM_OFFLINE_TTL_DAYS: integer(7, 1, 365, 'How long a message waits for its recipient.'),
+  IM_OFFLINE_QUOTA: integer(10_000, 1, 10_000_000, 'Messages that may wait for one user.'),
+  IM_SWEEP_INTERVAL_S: integer(
+    30,
+    1,
+    3_600,
+    'How often the sweep looks for deliveries that were missed.',
+  ),
+  IM_SHUTDOWN_GRACE_MS: integer(
+    10_000,
+    100,
+    600_000,
+    'How long a process finishes what is in flight after SIGTERM.',
+  ),
+} as const satisfies Record<string, Setting<unknown>>;
+
+export type SettingName = keyof typeof SETTINGS;
+export type Settings = { [K in SettingName]: z.output<(typeof SETTINGS)[K]['schema']> };
+
+/** Settings whose default moves with PORT_OFFSET. */
+export const SHIFTED: readonly SettingName[] = [
+  'GRPC_PORT',
+  'HTTP_PORT',
+  'IM_WORKER_HTTP_PORT',
+  'MYSQL_URL',
+  'REDIS_URL',
+  'KAFKA_BROKERS',
+  'ETCD_ENDPOINTS',
+  'TEMPORAL_ADDRESS',
+  'USER_SERVICE_ADDRESS',
+];

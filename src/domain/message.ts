@@ -1,0 +1,47 @@
+/** The message as it goes through the service. */
+import type { Conversation } from './ids';
+
+/** A request that passed validation. Times are unix ms. */
+export interface Message {
+  readonly msgId: string;
+  readonly senderId: string;
+  readonly conversation: Conversation;
+  /** Of a private message; `undefined` in a group. */
+  readonly recipientId?: string;
+  readonly content: string;
+  readonly timestamp: number;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** A message with its place in the conversation and the moment we took it. */
+export interface SequencedMessage extends Message {
+  readonly sequenceNumber: number;
+  readonly acceptedAt: number;
+}
+
+/** What `message_type` tells a gateway: the sender's `content_type`, else plain text. */
+export function messageType(metadata: Readonly<Record<string, string>>): string {
+  return metadata['content_type'] || 'text/plain';
+}
+
+/** The spec's `status` of a routed private message. */
+export type PrivateStatus = 'delivered' | 'offline' | 'failed';
+/** The spec's `status` of a routed group message. */
+export type GroupStatus = 'published' | 'failed';
+
+/** The spec's GetMessageStatus answer. Times are unix ms, 0 when it has not happened. */
+export interface MessageStatus {
+  readonly status: 'pending' | 'delivered' | 'read' | 'failed';
+  readonly deliveredAt: number;
+  readonly readAt: number;
+  readonly deliveredDevices: readonly string[];
+}
+
+/** A device of a user and the gateway that holds it, from the registry. */
+export interface Device {
+  readonly deviceId: string;
+  /** host:port */
+  readonly gateway: string;
+  /** unix seconds, as the gateway wrote it */
+  readonly connectedAt: number;
+}
