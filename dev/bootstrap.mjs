@@ -6,7 +6,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { clearInterval, setInterval } from 'node:timers';
 import { fileURLToPath } from 'node:url';
 
@@ -159,7 +159,8 @@ function isSource(file) {
 /** Contents, not times: a checkout or a copy of the folder changes times and nothing else. */
 function digest(paths) {
   const hash = createHash('sha256');
-  for (const path of paths.toSorted()) hash.update(`${path}\0`).update(readFileSync(path));
+  for (const path of paths.toSorted())
+    hash.update(`${relative(ROOT, path)}\0`).update(readFileSync(path));
   return hash.digest('hex');
 }
 
