@@ -1,0 +1,126 @@
+/** MariaDB (10.11 or later) or MySQL, whichever is there. */
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+
+import { StackError } from '../errors';
+import { buildOnce } from '../provision/once';
+import { run, which } from '../provision/run';
+import type { Command } from '../process';
+import { serverEnvironment, type NativeServer, type ServerContext } from './server';
+
+/** Runs at each start, so each statement must bear repeating. One line each: --init-file's rule. */
+const INIT_SQL = [
+  'CREATE DATABASE IF NOT EXISTS `im` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;',
+  ...['127.0.0.1', 'localhost'].flatMap((host) => [
+    `CREATE USER IF NOT EXISTS 'im'@'${host}' IDENTIFIED BY 'im';`,
+    `GRANT ALL ON \`im\`.* TO 'im'@'${host}';`,
+    // Tests make databases of their own.
+    `GRANT ALL ON \`im\\_%\`.* TO 'im'@'${host}';`,
+  ]),
+].join('\n');
+
+export function mysqlServer({ layout, ports }: ServerContext): NativeServer {
+  const data = layout.data('mysql');
+  const initFile = join(layout.run, 'mysql-init.sql');
+  const asRoot = process.getuid?.() === 0 ? ['--user=root'] : [];
+
+  function program(): string {
+    const file = which('mariadbd', 'mysqld');
+    if (!file) throw new StackError('mariadbd (or mysqld) is not on PATH.');
+    return file;
+  }
+
+  return {
+    name: 'mysql',
+    ports: [{ port: ports.mysql, what: 'MySQL' }],
+    stopGraceMs: 20_000,
+
+    missingPackages: () =>
+      Promise.resolve(which('mariadbd', 'mysqld') ? [] : ['mariadb-server-core']),
+
+    fetch: () => Promise.resolve(),
+
+    async prepare() {
+      writeFileSync(initFile, `${INIT_SQL}\n`);
+      await buildOnce(data, (draft) => createDataDirectory(program(), draft, asRoot));
+    },
+
+    command(): Promise<Command> {
+      const options = [
+        '--no-defaults',
+        ...asRoot,
+        `--datadir=${data}`,
+        `--init-file=${initFile}`,
+        `--port=${ports.mysql}`,
+        '--bind-address=127.0.0.1',
+        `--socket=${socketPath(data)}`,
+        `--pid-file=${join(data, 'mysqld.pid')}`,
+        '--character-set-server=utf8mb4',
+        '--collation-server=utf8mb4_bin',
+        '--skip-name-resolve',
+        '--skip-log-bin',
+        '--max-connections=500',
+        // An answered commit survives a crash: what the service promises rests on it.
+        '--innodb-flush-log-at-trx-commit=1',
+        '--innodb-buffer-pool-size=256M',
+        '--innodb-log-file-size=128M',
+        '--performance-schema=off',
+      ];
+      return Promise.resolve({
+        file: program(),
+        args: options,
+        cwd: layout.dir,
+        env: serverEnvironment(),
+      });
+    },
+  };
+}
+
+async function createDataDirectory(
+  program: string,
+  dir: string,
+  asRoot: readonly string[],
+): Promise<void> {
+  const options = { timeoutMs: 120_000, env: serverEnvironment() };
+  const common = ['--no-defaults', ...asRoot, `--datadir=${dir}`];
+  if (!(await run(program, ['--version'], options)).includes('MariaDB')) {
+    await run(program, [...common, '--initialize-insecure'], options);
+    return;
+  }
+  await run(program, [...common, '--bootstrap', '--skip-log-bin', '--innodb-log-file-size=128M'], {
+    ...options,
+    input: systemTables(program),
+  });
+}
+
+/**
+ * What mariadb-install-db feeds the server, less the help texts. That script itself would need the
+ * client's package as well. Root may come in by the socket only, as the system's root.
+ */
+function systemTables(program: string): string {
+  const scripts = ['system_tables', 'performance_tables', 'system_tables_data'];
+  const candidates = [
+    '/usr/share/mysql',
+    '/usr/share/mariadb',
+    '../share/mysql',
+    '../share/mariadb',
+  ]
+    .map((dir) => resolve(dirname(program), dir))
+    .flatMap((dir) => ['mysql', 'mariadb'].map((prefix) => join(dir, `${prefix}_`)));
+  const prefix = candidates.find((path) => existsSync(`${path}system_tables.sql`));
+  if (!prefix) throw new StackError(`The SQL of MariaDB's system tables is not installed.`);
+  return [
+    'CREATE DATABASE IF NOT EXISTS mysql;',
+    'USE mysql;',
+    "SET @auth_root_socket='root';",
+    ...scripts.map((name) => readFileSync(`${prefix}${name}.sql`, 'utf8')),
+  ].join('\n');
+}
+
+/** In the system's temporary folder: a socket path may have 107 bytes, a checkout's may be longer. */
+function socketPath(data: string): string {
+  const tag = createHash('sha256').update(data).digest('hex').slice(0, 12);
+  return join(tmpdir(), `im-mysql-${tag}.sock`);
+}

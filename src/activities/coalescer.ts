@@ -1,0 +1,75 @@
+/**
+ * Batches by what arrives while an earlier batch is in flight: an idle coalescer runs an item at once
+ * and alone, a busy one runs larger batches, and no item waits for a timer.
+ */
+
+interface Entry<Item, Result> {
+  readonly item: Item;
+  readonly resolve: (result: Result) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export interface CoalescerOptions<Item, Result> {
+  /** Runs one batch and resolves to one result for each item, in order. Must have its own deadline. */
+  readonly run: (items: Item[]) => Promise<readonly Result[]>;
+  /** Items of one batch. */
+  readonly maxBatch: number;
+  /** Items that may wait; {@link Coalescer.add} rejects beyond it. */
+  readonly maxQueued: number;
+}
+
+/** The queue is full. */
+export class QueueFullError extends Error {
+  override readonly name = 'QueueFullError';
+}
+
+export class Coalescer<Item, Result> {
+  private queue: Entry<Item, Result>[] = [];
+  private running = false;
+  private idle: (() => void)[] = [];
+
+  constructor(private readonly options: CoalescerOptions<Item, Result>) {}
+
+  /** The item's own result, or the error of the batch it was in. */
+  add(item: Item): Promise<Result> {
+    if (this.queue.length >= this.options.maxQueued) {
+      return Promise.reject(new QueueFullError(`${this.options.maxQueued} items wait already`));
+    }
+    return new Promise((resolve, reject) => {
+      this.queue.push({ item, resolve, reject });
+      if (!this.running) void this.drain();
+    });
+  }
+
+  /** Resolves when nothing waits and nothing runs. */
+  whenIdle(): Promise<void> {
+    if (!this.running) return Promise.resolve();
+    return new Promise((resolve) => this.idle.push(resolve));
+  }
+
+  private async drain(): Promise<void> {
+    this.running = true;
+    // Lets the rest of this turn's callers join the first batch.
+    await Promise.resolve();
+    while (this.queue.length > 0) await this.runOne(this.take());
+    this.running = false;
+    for (const resolve of this.idle.splice(0)) resolve();
+  }
+
+  private take(): Entry<Item, Result>[] {
+    if (this.queue.length > this.options.maxBatch)
+      return this.queue.splice(0, this.options.maxBatch);
+    const all = this.queue;
+    this.queue = [];
+    return all;
+  }
+
+  private async runOne(batch: Entry<Item, Result>[]): Promise<void> {
+    try {
+      const results = await this.options.run(batch.map((entry) => entry.item));
+      batch.forEach((entry, i) => entry.resolve(results[i] as Result));
+    } catch (error) {
+      for (const entry of batch) entry.reject(error);
+    }
+  }
+}

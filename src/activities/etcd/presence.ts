@@ -1,0 +1,219 @@
+/**
+ * Who is online, and where: a bounded cache of the registry that an etcd watch keeps true.
+ *
+ * An entry is read from etcd when first asked for (absence is an entry too) and carries the revision
+ * of that reading; the watch applies what is newer. While the watch is not healthy the cache is not
+ * believed: etcd is asked, and when it cannot be, the last known answer serves, marked as uncertain.
+ * A watch that reconnects may have missed something, so the cache begins anew.
+ */
+import { noop } from 'cockatiel';
+import { Etcd3 } from 'etcd3';
+import type { IWatchResponse } from 'etcd3';
+import { LRUCache } from 'lru-cache';
+import { messageOf } from '../../domain/errors';
+import type { Device } from '../../domain/message';
+import type { Logger } from '../../logger';
+import type { Metrics } from '../../metrics';
+import { parseDevice, parseKey, REGISTRY_PREFIX, userPrefix } from './registry';
+
+/** How often etcd is asked whether it is there: how long a silent one can be taken for healthy, ms. */
+const PROBE_INTERVAL_MS = 1_000;
+/** A new watch after one that etcd ended (compaction), ms. */
+const REWATCH_DELAY_MS = 200;
+
+export interface PresenceAnswer {
+  readonly devices: readonly Device[];
+  /** False when etcd could not be asked: `devices` is the last known answer, or empty. */
+  readonly certain: boolean;
+}
+
+interface Entry {
+  readonly devices: Map<string, Device>;
+  /** etcd revision the entry was read at; older events do not apply to it. */
+  readonly revision: bigint;
+}
+
+interface Change {
+  readonly deviceId: string;
+  /** `undefined`: the device is gone. */
+  readonly device: Device | undefined;
+  readonly revision: bigint;
+}
+
+export interface PresenceOptions {
+  readonly endpoints: readonly string[];
+  readonly deadlineMs: number;
+  readonly cacheMax: number;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
+export class Presence {
+  private readonly etcd: Etcd3;
+  private readonly known: LRUCache<string, Entry>;
+  /** Lookups under way, with what the watch saw of their user meanwhile. */
+  private readonly lookups = new Map<
+    string,
+    { changes: Change[]; answer: Promise<PresenceAnswer> }
+  >();
+  private readonly appearListeners: ((userId: string) => void)[] = [];
+  private watching = false;
+  private reachable = true;
+  private closed = false;
+  private readonly probeTimer: NodeJS.Timeout;
+  private rewatchTimer: NodeJS.Timeout | undefined;
+
+  constructor(private readonly options: PresenceOptions) {
+    this.known = new LRUCache({ max: options.cacheMax });
+    this.etcd = connect(options);
+    this.probeTimer = setInterval(() => void this.probe(), PROBE_INTERVAL_MS);
+    this.watch();
+  }
+
+  /** The user's devices; from memory while the watch is healthy, else from etcd. Never rejects. */
+  lookup(userId: string): Promise<PresenceAnswer> {
+    const devices = this.cached(userId);
+    return devices ? Promise.resolve({ devices, certain: true }) : this.ask(userId);
+  }
+
+  /** The user's devices if they are remembered and the watch vouches for them. */
+  cached(userId: string): readonly Device[] | undefined {
+    if (!this.healthy) return undefined;
+    const entry = this.known.get(userId);
+    return entry && [...entry.devices.values()];
+  }
+
+  /** Calls `listener` with a user of whom a device has come (or come again). */
+  onAppear(listener: (userId: string) => void): void {
+    this.appearListeners.push(listener);
+  }
+
+  /** Rejects when etcd does not answer within the deadline. */
+  async ping(): Promise<void> {
+    await this.etcd.get('health').exec();
+  }
+
+  close(): void {
+    this.closed = true;
+    clearInterval(this.probeTimer);
+    clearTimeout(this.rewatchTimer);
+    this.setWatching(false);
+    // Closing the client ends the stream; a cancel that waits for etcd's answer could wait for ever.
+    this.etcd.close();
+  }
+
+  private get healthy(): boolean {
+    return this.watching && this.reachable;
+  }
+
+  private ask(userId: string): Promise<PresenceAnswer> {
+    const running = this.lookups.get(userId);
+    if (running) return running.answer;
+    if (!this.reachable) return Promise.resolve(this.lastKnown(userId));
+    const lookup = { changes: [] as Change[], answer: Promise.resolve(this.lastKnown(userId)) };
+    lookup.answer = this.read(userId, lookup.changes).finally(() => this.lookups.delete(userId));
+    this.lookups.set(userId, lookup);
+    return lookup.answer;
+  }
+
+  private async read(userId: string, changes: Change[]): Promise<PresenceAnswer> {
+    try {
+      const response = await this.etcd.getAll().prefix(userPrefix(userId)).exec();
+      const revision = BigInt(response.header.revision);
+      const devices = new Map<string, Device>();
+      for (const kv of response.kvs) {
+        const deviceId = parseKey(kv.key.toString())?.deviceId;
+        const device = deviceId && parseDevice(deviceId, kv.value.toString());
+        if (device) devices.set(device.deviceId, device);
+      }
+      const entry: Entry = { devices, revision };
+      for (const change of changes) apply(entry, change);
+      this.known.set(userId, entry);
+      return { devices: [...devices.values()], certain: true };
+    } catch (error) {
+      this.options.log.debug({ err: messageOf(error) }, 'registry: lookup failed');
+      return this.lastKnown(userId);
+    }
+  }
+
+  private lastKnown(userId: string): PresenceAnswer {
+    const entry = this.known.get(userId);
+    this.options.metrics.presenceStale.inc({ source: entry ? 'last_known' : 'nothing_known' });
+    return { devices: entry ? [...entry.devices.values()] : [], certain: false };
+  }
+
+  private watch(): void {
+    if (this.closed) return;
+    const watcher = this.etcd.watch().prefix(REGISTRY_PREFIX).watcher();
+    watcher.on('connected', () => {
+      this.known.clear();
+      this.setWatching(true);
+    });
+    watcher.on('disconnected', () => this.setWatching(false));
+    watcher.on('data', (response) => this.onEvents(response));
+    // etcd has ended this watch (compaction); etcd3 drops the watcher: watch again from now.
+    watcher.on('error', (error) => {
+      this.options.log.warn({ err: error.message }, 'registry: watch ended, watching again');
+      this.setWatching(false);
+      this.rewatchTimer = setTimeout(() => this.watch(), REWATCH_DELAY_MS);
+    });
+  }
+
+  private onEvents(response: IWatchResponse): void {
+    for (const event of response.events) {
+      const place = parseKey(event.kv.key.toString());
+      if (!place) continue;
+      const device =
+        event.type === 'Put' ? parseDevice(place.deviceId, event.kv.value.toString()) : undefined;
+      const change = {
+        deviceId: place.deviceId,
+        device,
+        revision: BigInt(event.kv.mod_revision),
+      };
+      this.lookups.get(place.userId)?.changes.push(change);
+      const entry = this.known.peek(place.userId);
+      if (entry) apply(entry, change);
+      if (device) for (const listener of this.appearListeners) listener(place.userId);
+    }
+  }
+
+  private async probe(): Promise<void> {
+    try {
+      await this.ping();
+      this.reachable = true;
+    } catch (error) {
+      this.reachable = false;
+      this.options.log.debug({ err: messageOf(error) }, 'registry: unreachable');
+    }
+    this.options.metrics.presenceWatchHealthy.set(this.healthy ? 1 : 0);
+  }
+
+  private setWatching(watching: boolean): void {
+    this.watching = watching;
+    this.options.metrics.presenceWatchHealthy.set(this.healthy ? 1 : 0);
+  }
+}
+
+function apply(entry: Entry, change: Change): void {
+  if (change.revision <= entry.revision) return;
+  if (change.device) entry.devices.set(change.deviceId, change.device);
+  else entry.devices.delete(change.deviceId);
+}
+
+function connect(options: PresenceOptions): Etcd3 {
+  const backoff = { duration: REWATCH_DELAY_MS, next: () => backoff };
+  return new Etcd3({
+    hosts: [...options.endpoints],
+    dialTimeout: options.deadlineMs,
+    defaultCallOptions: (context) =>
+      context.isStream ? {} : { deadline: Date.now() + options.deadlineMs },
+    grpcOptions: {
+      'grpc.initial_reconnect_backoff_ms': 100,
+      'grpc.max_reconnect_backoff_ms': 1_000,
+      'grpc.keepalive_time_ms': 5_000,
+      'grpc.keepalive_timeout_ms': 2_000,
+    },
+    // Its circuit breaker would keep an etcd that is back shut out for 5 s; our probe does that better.
+    faultHandling: { host: () => noop, global: noop, watchBackoff: backoff },
+  });
+}

@@ -1,0 +1,29 @@
+/** The kafkajs client: short time-outs, its log in ours. kafkajs is used in this folder only. */
+import { Kafka, logLevel } from 'kafkajs';
+import type { Logger } from '../../logger';
+
+export interface KafkaOptions {
+  readonly brokers: readonly string[];
+  readonly clientId: string;
+  /** For one request, ms. */
+  readonly deadlineMs: number;
+  readonly log: Logger;
+}
+
+/** A client for producers and admin calls, which have callers that wait. */
+export function createKafka(options: KafkaOptions): Kafka {
+  const { brokers, clientId, deadlineMs, log } = options;
+  return new Kafka({
+    brokers: [...brokers],
+    clientId,
+    connectionTimeout: deadlineMs,
+    requestTimeout: deadlineMs,
+    // A leader that moved costs one retry; longer outages are for our own breaker.
+    retry: { retries: 2, initialRetryTime: 50, maxRetryTime: 200 },
+    logLevel: logLevel.WARN,
+    logCreator:
+      () =>
+      ({ log: entry, label }) =>
+        log.debug({ kafka: label, err: entry['error'] as unknown }, entry.message),
+  });
+}

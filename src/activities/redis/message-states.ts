@@ -1,0 +1,211 @@
+/**
+ * What Redis remembers of a message, and the counters of its conversation.
+ *
+ * `msg:{msg_id}`, a hash, 7 days:
+ *   digest        SHA-256 of the payload, base64
+ *   state         routing | delivered | offline | published | failed | read
+ *   seq           its sequence number, kept over retries
+ *   owner, lease  the attempt that works on it and until when (Redis time, ms); gone when answered
+ *   delivered_at  unix ms; devices: JSON array of device ids; detail: error_message of a degraded success
+ *   waited        1 when it was answered "offline"; stays when it is delivered later
+ *   read_at       unix ms of the first reader
+ * `seq:{type}:{conversation key}`, a hash without expiry: see lua/reserve.lua
+ * `inbox:count:{user}`, a number: see inbox-counts.ts
+ *
+ * The scripts take keys of several slots: a single primary (with replicas), not Redis Cluster.
+ */
+import { ImError } from '../../domain/errors';
+import type { Conversation } from '../../domain/ids';
+import { countKey } from './inbox-counts';
+import { LuaScript } from './lua-script';
+import type { RedisConnection } from './connection';
+
+/** Seconds a message's hash lives (architecture §3): as long as a message may wait by default. */
+const STATE_TTL_S = 7 * 24 * 60 * 60;
+
+export type FinalState = 'delivered' | 'offline' | 'published' | 'failed';
+
+export interface ReserveRequest {
+  readonly msgId: string;
+  readonly digest: string;
+  readonly conversation: Conversation;
+  /** Whose waiting messages are counted; `undefined` in a group. */
+  readonly recipientId?: string;
+  /** Unique to this attempt. */
+  readonly owner: string;
+  readonly leaseMs: number;
+}
+
+export type ReserveReply =
+  | { kind: 'new'; sequenceNumber: number; left: number; waiting: number | undefined }
+  | { kind: 'again'; sequenceNumber: number; waited: boolean }
+  | { kind: 'busy' }
+  | { kind: 'conflict' }
+  | { kind: 'ceiling'; nonce: string; generation: number };
+
+export interface Finish {
+  readonly msgId: string;
+  readonly owner: string;
+  readonly state: FinalState;
+  readonly deliveredAt?: number;
+  readonly devices?: readonly string[];
+  readonly detail?: string;
+  /** Set when one more message waits for this user. */
+  readonly waitsFor?: string;
+}
+
+export interface StoredState {
+  readonly state: string;
+  readonly deliveredAt: number;
+  readonly readAt: number;
+  readonly devices: readonly string[];
+}
+
+/** Kind and what belongs to it, see lua/reserve.lua. */
+type Reply = [string, ...(string | null)[]];
+
+export class MessageStates {
+  private readonly scripts = {
+    reserve: new LuaScript('reserve'),
+    installBlock: new LuaScript('install-block'),
+    finish: new LuaScript('finish'),
+    markDelivered: new LuaScript('mark-delivered'),
+  };
+
+  constructor(private readonly connection: RedisConnection) {}
+
+  /** One atomic step: the message id reserved and its sequence number given, or why not. */
+  async reserve(request: ReserveRequest): Promise<ReserveReply> {
+    const { redis, generation } = this.connection.use();
+    const reply = (await this.scripts.reserve.run(
+      redis,
+      [
+        messageKey(request.msgId),
+        sequenceKey(request.conversation),
+        countKey(request.recipientId ?? ''),
+      ],
+      [request.digest, request.owner, request.leaseMs, generation, request.owner, STATE_TTL_S],
+    )) as Reply;
+    return this.readReply(reply, generation);
+  }
+
+  private readReply([kind, ...rest]: Reply, generation: number): ReserveReply {
+    switch (kind) {
+      case 'new':
+        return {
+          kind,
+          sequenceNumber: Number(rest[0]),
+          left: Number(rest[1]),
+          waiting: rest[2] === null ? undefined : Number(rest[2]),
+        };
+      case 'again':
+        return {
+          kind,
+          sequenceNumber: Number(rest[0]),
+          waited: rest[2] === '1',
+        };
+      case 'busy':
+      case 'conflict':
+        return { kind };
+      case 'ceiling':
+        return { kind, nonce: String(rest[0]), generation };
+      case 'stale':
+        // The connection outlived a failover: begin again on a new one.
+        this.connection.renew();
+        throw new ImError('SERVICE_UNAVAILABLE', 'Redis has failed over');
+      default:
+        throw new Error(`reserve.lua answered ${kind}`);
+    }
+  }
+
+  /** Offers a counter a block that MySQL reserved; whether it is used is the counter's affair. */
+  async installBlock(
+    conversation: Conversation,
+    asked: { nonce: string; generation: number },
+    block: { floor: number; ceiling: number },
+  ): Promise<void> {
+    const { redis } = this.connection.use();
+    await this.scripts.installBlock.run(
+      redis,
+      [sequenceKey(conversation)],
+      [asked.generation, asked.nonce, block.floor, block.ceiling],
+    );
+  }
+
+  /** The conversation's counter, if it is alive in this generation of Redis. */
+  async counter(
+    conversation: Conversation,
+  ): Promise<{ nonce: string; generation: number; left: number } | undefined> {
+    const { redis, generation } = this.connection.use();
+    const [n, ceil, gen, nonce] = await redis.hmget(
+      sequenceKey(conversation),
+      'n',
+      'ceil',
+      'gen',
+      'nonce',
+    );
+    if (Number(gen) !== generation || !nonce || !n) return undefined;
+    return { nonce, generation, left: Number(ceil) - Number(n) };
+  }
+
+  /** Records the answer; false when another attempt has taken the message over. */
+  async finish(finish: Finish): Promise<boolean> {
+    const { redis } = this.connection.use();
+    const recorded = await this.scripts.finish.run(
+      redis,
+      [messageKey(finish.msgId), countKey(finish.waitsFor ?? '')],
+      [
+        finish.owner,
+        finish.state,
+        finish.deliveredAt ?? '',
+        JSON.stringify(finish.devices ?? []),
+        finish.detail ?? '',
+        finish.waitsFor === undefined ? 0 : 1,
+      ],
+    );
+    return recorded === 1;
+  }
+
+  /** Notes for GetMessageStatus that messages which waited were delivered; hashes that are gone stay gone. */
+  async markDelivered(
+    messages: readonly { msgId: string; deliveredAt: number; devices: readonly string[] }[],
+  ): Promise<void> {
+    const { redis } = this.connection.use();
+    await Promise.all(
+      messages.map(({ msgId, deliveredAt, devices }) =>
+        this.scripts.markDelivered.run(
+          redis,
+          [messageKey(msgId)],
+          [deliveredAt, JSON.stringify(devices)],
+        ),
+      ),
+    );
+  }
+
+  /** What is remembered of a message, or `undefined`. */
+  async find(msgId: string): Promise<StoredState | undefined> {
+    const { redis } = this.connection.use();
+    const [state, deliveredAt, readAt, devices] = await redis.hmget(
+      messageKey(msgId),
+      'state',
+      'delivered_at',
+      'read_at',
+      'devices',
+    );
+    if (!state) return undefined;
+    return {
+      state,
+      deliveredAt: Number(deliveredAt || 0),
+      readAt: Number(readAt || 0),
+      devices: devices ? (JSON.parse(devices) as string[]) : [],
+    };
+  }
+}
+
+function messageKey(msgId: string): string {
+  return `msg:${msgId}`;
+}
+
+function sequenceKey(conversation: Conversation): string {
+  return `seq:${conversation.type}:${conversation.key}`;
+}

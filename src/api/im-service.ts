@@ -1,0 +1,140 @@
+/** The spec's gRPC service: requests in, the routers' answers out. */
+import { Metadata, status } from '@grpc/grpc-js';
+import type {
+  sendUnaryData,
+  ServerUnaryCall,
+  ServiceDefinition,
+  UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+import { asImError, ImError, messageOf } from '../domain/errors';
+import { idProblem, MAX_MESSAGE_ID_BYTES } from '../domain/ids';
+import type { MessageStatus } from '../domain/message';
+import type { RawMessage } from '../domain/validation';
+import type { Logger } from '../logger';
+import type { Metrics } from '../metrics';
+import type { RouteAnswer } from '../routing/answer';
+import { failed } from '../routing/answer';
+import { hasInvalidUtf8, mayBeInvalid } from './utf8';
+
+/** Trailing metadata that carries the code of `error_message` alone (architecture §3). */
+export const ERROR_CODE_KEY = 'im-error-code';
+
+export type PrivateRequest = RawMessage & { readonly recipient_id: string };
+
+export interface ImServiceDeps {
+  readonly routePrivate: (
+    request: PrivateRequest,
+  ) => Promise<RouteAnswer<'delivered' | 'offline' | 'failed'>>;
+  /** The status of a message, `undefined` for an id never seen. Throws RETRIEVAL_ERROR. */
+  readonly messageStatus: (msgId: string) => Promise<MessageStatus | undefined>;
+  /** Route calls held at once; more are refused. */
+  readonly maxInFlight: number;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+}
+
+/** The handlers of `im.v1.IMService`. */
+export function createImService(deps: ImServiceDeps): UntypedServiceImplementation {
+  let inFlight = 0;
+
+  async function route<Request, Status extends 'delivered' | 'offline' | 'published' | 'failed'>(
+    type: 'private' | 'group',
+    router: (request: Request) => Promise<RouteAnswer<Status | 'failed'>>,
+    call: ServerUnaryCall<Request, object>,
+    callback: sendUnaryData<object>,
+  ): Promise<void> {
+    if (inFlight >= deps.maxInFlight) {
+      deps.metrics.refusedOverCapacity.inc();
+      callback({
+        code: status.RESOURCE_EXHAUSTED,
+        details: `${deps.maxInFlight} calls are in flight`,
+      });
+      return;
+    }
+    deps.metrics.inFlight.set(++inFlight);
+    const began = performance.now();
+    let answer: RouteAnswer<Status | 'failed'>;
+    try {
+      answer = await router(call.request);
+    } catch (error) {
+      if (!(error instanceof ImError)) deps.log.error({ err: error }, 'routing threw');
+      answer = failed(asImError(error, 'ROUTING_FAILED', 'internal failure'));
+    }
+    deps.metrics.inFlight.set(--inFlight);
+    deps.metrics.routingLatency.observe(performance.now() - began);
+    if (answer.success) deps.metrics.messagesRouted.inc({ type });
+    if (answer.code)
+      deps.metrics.routingErrors.inc({ code: answer.code, success: String(answer.success) });
+    callback(null, responseOf(answer), trailerOf(answer.code));
+  }
+
+  return {
+    RoutePrivateMessage: (
+      call: ServerUnaryCall<PrivateRequest, object>,
+      callback: sendUnaryData<object>,
+    ) => void route('private', deps.routePrivate, call, callback),
+    GetMessageStatus: (
+      call: ServerUnaryCall<{ msg_id: string }, object>,
+      callback: sendUnaryData<object>,
+    ) => void answerStatus(deps, call.request.msg_id, callback),
+  };
+}
+
+/** The service's definition with decoders that notice invalid UTF-8. */
+export function withUtf8Check(definition: ServiceDefinition): ServiceDefinition {
+  return Object.fromEntries(
+    Object.entries(definition).map(([name, method]) => {
+      const decode = method.requestDeserialize;
+      const requestDeserialize = (bytes: Buffer): object => {
+        const request = decode(bytes) as object;
+        if (!mayBeInvalid(request) || !hasInvalidUtf8(bytes)) return request;
+        return { ...request, invalidUtf8: true };
+      };
+      return [name, { ...method, requestDeserialize }];
+    }),
+  );
+}
+
+async function answerStatus(
+  deps: ImServiceDeps,
+  msgId: string,
+  callback: sendUnaryData<object>,
+): Promise<void> {
+  const problem = idProblem(msgId, MAX_MESSAGE_ID_BYTES);
+  if (problem) {
+    callback({ code: status.INVALID_ARGUMENT, details: `msg_id ${problem}` });
+    return;
+  }
+  try {
+    const found = await deps.messageStatus(msgId);
+    if (!found) {
+      callback({ code: status.NOT_FOUND, details: 'no message has this msg_id' });
+      return;
+    }
+    callback(null, {
+      status: found.status,
+      delivered_at: found.deliveredAt,
+      read_at: found.readAt,
+      delivered_devices: found.deliveredDevices,
+    });
+  } catch (error) {
+    const known = asImError(error, 'RETRIEVAL_ERROR', messageOf(error));
+    callback({ code: status.UNAVAILABLE, details: known.message, metadata: trailerOf(known.code) });
+  }
+}
+
+function responseOf(answer: RouteAnswer<'delivered' | 'offline' | 'published' | 'failed'>): object {
+  return {
+    success: answer.success,
+    status: answer.status,
+    sequence_number: answer.sequenceNumber,
+    error_message: answer.errorMessage,
+  };
+}
+
+function trailerOf(code: string | undefined): Metadata | undefined {
+  if (!code) return undefined;
+  const trailer = new Metadata();
+  trailer.set(ERROR_CODE_KEY, code);
+  return trailer;
+}

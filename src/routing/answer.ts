@@ -1,0 +1,46 @@
+/** What a Route call is answered with. */
+import { formatError } from '../domain/errors';
+import type { ErrorCode, ImError } from '../domain/errors';
+import type { GroupStatus, PrivateStatus } from '../domain/message';
+
+export interface RouteAnswer<Status extends PrivateStatus | GroupStatus> {
+  readonly success: boolean;
+  readonly status: Status;
+  readonly sequenceNumber: number;
+  /** Of a failure, or of a success that was degraded. */
+  readonly code?: ErrorCode;
+  /** `CODE: text`, or empty. */
+  readonly errorMessage: string;
+}
+
+/** Something went less well than it should, and the message is safe all the same. */
+export interface Degradation {
+  readonly code: ErrorCode;
+  readonly detail: string;
+}
+
+/** A success, degraded or not. */
+export function succeeded<Status extends PrivateStatus | GroupStatus>(
+  status: Status,
+  sequenceNumber: number,
+  degraded?: Degradation,
+): RouteAnswer<Status> {
+  return {
+    success: true,
+    status,
+    sequenceNumber,
+    code: degraded?.code,
+    errorMessage: degraded ? formatError(degraded.code, degraded.detail) : '',
+  };
+}
+
+/** A failure; the sequence number is 0 when none was given. */
+export function failed(error: ImError, sequenceNumber = 0): RouteAnswer<'failed'> {
+  return {
+    success: false,
+    status: 'failed',
+    sequenceNumber,
+    code: error.code,
+    errorMessage: error.message,
+  };
+}

@@ -1,0 +1,184 @@
+/**
+ * The way of a private message (spec, "Private Message Flow"; architecture §3), top to bottom.
+ *
+ * In the steady state an online message costs two trips to Redis, one push and its share of one
+ * append to Kafka; etcd, MySQL, the user service and Temporal are not asked.
+ */
+import type { Presence } from '../activities/etcd/presence';
+import type { Pusher } from '../activities/gateway/pusher';
+import type { History } from '../activities/kafka/history';
+import type { MessageStates } from '../activities/redis/message-states';
+import type { Users } from '../activities/user-service/users';
+import { asImError, ImError, messageOf } from '../domain/errors';
+import { messageType } from '../domain/message';
+import type { Device, PrivateStatus, SequencedMessage } from '../domain/message';
+import { encodeDelivered, offlineRecord } from '../domain/records';
+import { validatePrivate } from '../domain/validation';
+import type { RawMessage } from '../domain/validation';
+import { failed, succeeded } from './answer';
+import type { Degradation, RouteAnswer } from './answer';
+import type { ContentSteps } from './content';
+import type { OfflineStore } from './offline-store';
+import type { Earlier, Reservation, Reservations } from './reservation';
+import { Turns } from './turns';
+
+export type PrivateAnswer = RouteAnswer<PrivateStatus>;
+
+export interface PrivateRouterDeps {
+  readonly users: Users;
+  readonly reservations: Reservations;
+  readonly content: ContentSteps;
+  readonly presence: Presence;
+  readonly pusher: Pusher;
+  readonly offline: OfflineStore;
+  readonly history: History;
+  readonly states: MessageStates;
+}
+
+type PrivateMessage = SequencedMessage & { readonly recipientId: string };
+
+export class PrivateRouter {
+  private readonly turns = new Turns();
+
+  constructor(private readonly deps: PrivateRouterDeps) {}
+
+  /** Routes one message. Never rejects for what can go wrong with a message: that is in the answer. */
+  async route(request: RawMessage & { recipient_id: string }): Promise<PrivateAnswer> {
+    const now = Date.now();
+    try {
+      const message = validatePrivate(request, now);
+      const { recipient_id: recipientId } = request;
+      await this.requireRecipient(recipientId);
+      const reserved = await this.deps.reservations.reserve(message);
+      if (reserved.kind === 'again') return originalAnswer(reserved);
+      const { sequenceNumber } = reserved;
+      return await this.routeReserved(
+        { ...message, recipientId, sequenceNumber, acceptedAt: now },
+        reserved,
+      );
+    } catch (error) {
+      if (error instanceof ImError) return failed(error);
+      throw error;
+    }
+  }
+
+  private async requireRecipient(recipientId: string): Promise<void> {
+    const known = this.deps.users.remembered(recipientId);
+    if (!(known ?? (await this.deps.users.exists(recipientId)))) {
+      throw new ImError('INVALID_RECIPIENT', 'the recipient does not exist');
+    }
+  }
+
+  /** From the sequence number on: whatever fails now is recorded, so that a retry may go on at once. */
+  private async routeReserved(
+    message: PrivateMessage,
+    reservation: Reservation,
+  ): Promise<PrivateAnswer> {
+    const turn = this.turns.enter(message.conversation.key);
+    try {
+      const screened = { ...message, content: this.deps.content.screen(message.content) };
+      const [sealed, presence] = await Promise.all([
+        this.deps.content.seal(screened),
+        this.deps.presence.lookup(message.recipientId),
+      ]);
+      if (turn.mine) await turn.mine;
+      const pushing = this.push(screened, presence.devices);
+      turn.leave();
+      const devices = await pushing;
+      if (devices.length > 0) return await this.delivered(sealed, reservation, devices);
+      return await this.keep(sealed, reservation, presence.certain);
+    } catch (error) {
+      return this.failed(message, reservation, error);
+    } finally {
+      turn.leave();
+    }
+  }
+
+  private async push(message: PrivateMessage, devices: readonly Device[]): Promise<string[]> {
+    if (devices.length === 0) return [];
+    const { msgId, recipientId, senderId, content, sequenceNumber, timestamp } = message;
+    return this.deps.pusher.push(
+      {
+        msgId,
+        recipientId,
+        senderId,
+        content,
+        messageType: messageType(message.metadata),
+        sequenceNumber,
+        timestamp,
+      },
+      devices,
+    );
+  }
+
+  private async delivered(
+    message: PrivateMessage,
+    { owner }: Reservation,
+    devices: readonly string[],
+  ): Promise<PrivateAnswer> {
+    const deliveredAt = Date.now();
+    const [appended, unrecorded] = await Promise.all([
+      this.deps.history.append({
+        key: message.conversation.key,
+        value: encodeDelivered({ ...offlineRecord(message), devices, deliveredAt }),
+      }),
+      this.record({ msgId: message.msgId, owner, state: 'delivered', deliveredAt, devices }),
+    ]);
+    const degraded: Degradation | undefined = appended
+      ? unrecorded
+      : { code: 'KAFKA_ERROR', detail: 'delivered; the history is written later' };
+    return succeeded('delivered', message.sequenceNumber, degraded);
+  }
+
+  /** Nobody was reached: the message is durably kept before the caller hears of it. */
+  private async keep(
+    message: PrivateMessage,
+    { owner, waiting }: Reservation,
+    presenceCertain: boolean,
+  ): Promise<PrivateAnswer> {
+    const { recipientId, msgId } = message;
+    await this.deps.offline.requireQuota(recipientId, waiting);
+    const direct = await this.deps.offline.keep(message);
+    const unrecorded = await this.record({ msgId, owner, state: 'offline', waitsFor: recipientId });
+    const degraded: Degradation | undefined =
+      direct ??
+      (presenceCertain
+        ? unrecorded
+        : { code: 'REGISTRY_ERROR', detail: 'presence is unknown; the message is kept' });
+    return succeeded('offline', message.sequenceNumber, degraded);
+  }
+
+  /** Records the answer for retries and GetMessageStatus; the message is safe even if that fails. */
+  private async record(
+    finish: Parameters<MessageStates['finish']>[0],
+  ): Promise<Degradation | undefined> {
+    try {
+      await this.deps.states.finish(finish);
+      return undefined;
+    } catch (error) {
+      return { code: 'STORAGE_ERROR', detail: `the status was not recorded: ${messageOf(error)}` };
+    }
+  }
+
+  private async failed(
+    message: PrivateMessage,
+    { owner }: Reservation,
+    error: unknown,
+  ): Promise<PrivateAnswer> {
+    const known = asImError(error, 'ROUTING_FAILED', 'internal failure');
+    // Not recorded: the lease ends by itself, and a retry goes on then.
+    await this.record({ msgId: message.msgId, owner, state: 'failed', detail: known.message });
+    if (!(error instanceof ImError)) throw error;
+    return failed(known, message.sequenceNumber);
+  }
+}
+
+/** The answer the message had the first time, naming the repetition (architecture §3). */
+function originalAnswer(earlier: Earlier): PrivateAnswer {
+  // What waited may have been delivered since; the caller was told, and is told again, "offline".
+  const status = earlier.waited ? 'offline' : 'delivered';
+  return succeeded(status, earlier.sequenceNumber, {
+    code: 'DUPLICATE_MESSAGE',
+    detail: 'this message was routed before; this is its answer',
+  });
+}

@@ -1,0 +1,156 @@
+/**
+ * Reserving a message id and giving the message its sequence number (architecture §3).
+ *
+ * Redis does both in one step; MySQL is asked only when the conversation's counter has no block of
+ * numbers: its first message, every 10,000th, and the first after Redis lost its memory.
+ */
+import { createHash, randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Ceilings } from '../activities/mysql/ceilings';
+import type { MessageStates, ReserveReply } from '../activities/redis/message-states';
+import { asImError, ImError, messageOf } from '../domain/errors';
+import type { Message } from '../domain/message';
+import type { Logger } from '../logger';
+import type { Metrics } from '../metrics';
+
+/** How long an attempt owns a message, ms: longer than all deadlines of the path together. */
+export const LEASE_MS = 5_000;
+/** A caller waits for another attempt with the same id until that one must be over, ms. */
+const BUSY_WAIT_MS = LEASE_MS + 1_000;
+/** First and longest pause between two looks at an attempt in flight, ms. */
+const BUSY_POLL_MS = [5, 100] as const;
+/** Numbers left below the ceiling when the next block is reserved ahead: 2 s at 1,000 a second. */
+const LOW_WATER = 2_000;
+/** A fresh block can be used up at once only by ten thousand others; one spare try for a wiped Redis. */
+const MAX_BLOCKS = 3;
+
+export interface Reservation {
+  readonly kind: 'new';
+  readonly owner: string;
+  readonly sequenceNumber: number;
+  /** Messages that wait for the recipient; `undefined` when Redis does not know. */
+  readonly waiting: number | undefined;
+}
+
+/** The message was answered before. */
+export interface Earlier {
+  readonly kind: 'again';
+  readonly sequenceNumber: number;
+  /** It was answered "offline". */
+  readonly waited: boolean;
+}
+
+export class Reservations {
+  private readonly extending = new Set<string>();
+  private readonly processId = randomUUID();
+  private attempts = 0;
+
+  constructor(
+    private readonly deps: {
+      states: MessageStates;
+      ceilings: Ceilings;
+      metrics: Metrics;
+      log: Logger;
+    },
+  ) {}
+
+  /**
+   * Reserves the message, or finds the answer it had. Throws DUPLICATE_MESSAGE for the same id with
+   * another payload, SEQUENCE_ERROR when no number can be had, SERVICE_UNAVAILABLE without Redis.
+   */
+  async reserve(message: Message): Promise<Reservation | Earlier> {
+    const owner = `${this.processId}:${++this.attempts}`;
+    const digest = digestOf(message);
+    const giveUpAt = Date.now() + BUSY_WAIT_MS;
+    let pause: number = BUSY_POLL_MS[0];
+    for (let blocks = 0; ;) {
+      const reply = await this.ask(message, digest, owner);
+      switch (reply.kind) {
+        case 'new':
+          if (reply.left >= 0) this.noteNumber(message, reply.left);
+          return { ...reply, owner };
+        case 'again':
+          return reply;
+        case 'conflict':
+          throw new ImError('DUPLICATE_MESSAGE', 'this msg_id was used for another message');
+        case 'ceiling':
+          if (++blocks > MAX_BLOCKS)
+            throw new ImError('SEQUENCE_ERROR', 'the counter keeps vanishing');
+          await this.provideBlock(message, reply);
+          break;
+        case 'busy':
+          if (Date.now() > giveUpAt) {
+            throw new ImError('DUPLICATE_MESSAGE', 'another attempt with this msg_id is under way');
+          }
+          await sleep(pause);
+          pause = Math.min(pause * 2, BUSY_POLL_MS[1]);
+      }
+    }
+  }
+
+  private async ask(message: Message, digest: string, owner: string): Promise<ReserveReply> {
+    const { msgId, conversation, recipientId } = message;
+    try {
+      return await this.deps.states.reserve({
+        msgId,
+        digest,
+        conversation,
+        recipientId,
+        owner,
+        leaseMs: LEASE_MS,
+      });
+    } catch (error) {
+      throw asImError(error, 'SERVICE_UNAVAILABLE', `Redis failed: ${messageOf(error)}`);
+    }
+  }
+
+  private async provideBlock(
+    { conversation }: Message,
+    asked: { nonce: string; generation: number },
+  ): Promise<void> {
+    let block;
+    try {
+      block = await this.deps.ceilings.reserve(conversation);
+    } catch (error) {
+      const detail = `no block of numbers from MySQL: ${messageOf(error)}`;
+      throw asImError(error, 'SEQUENCE_ERROR', detail);
+    }
+    try {
+      await this.deps.states.installBlock(conversation, asked, block);
+    } catch (error) {
+      throw asImError(error, 'SERVICE_UNAVAILABLE', `Redis failed: ${messageOf(error)}`);
+    }
+  }
+
+  private noteNumber(message: Message, left: number): void {
+    this.deps.metrics.sequenceNumbers.inc();
+    if (left < LOW_WATER) void this.extend(message);
+  }
+
+  /** Reserves the next block before the counter needs it; a failure only means it is done later. */
+  private async extend(message: Message): Promise<void> {
+    const name = `${message.conversation.type}:${message.conversation.key}`;
+    if (this.extending.has(name)) return;
+    this.extending.add(name);
+    try {
+      const asked = await this.deps.states.counter(message.conversation);
+      if (asked && asked.left < LOW_WATER) await this.provideBlock(message, asked);
+    } catch (error) {
+      this.deps.log.warn({ err: messageOf(error) }, 'block of numbers not reserved ahead');
+    } finally {
+      this.extending.delete(name);
+    }
+  }
+}
+
+/**
+ * SHA-256 of who says what to whom. Time and metadata stay out: a gateway that retries may stamp
+ * the message anew, and it is still the same message.
+ */
+function digestOf(message: Message): string {
+  const { senderId, conversation, content } = message;
+  return createHash('sha256')
+    .update(`${conversation.type}\n${conversation.key}\n${senderId}\n`)
+    .update(content)
+    .digest('base64');
+}
