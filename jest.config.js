@@ -1,3 +1,4 @@
+/* global module */
 /** @type {import('jest').Config} */
 module.exports = {
   testEnvironment: 'node',
@@ -14,6 +15,6 @@ module.exports = {
       },
     ],
   },
-  // Packages that ship ES modules only, which jest has to translate.
-  transformIgnorePatterns: ['/node_modules/(?!(jose|lru-cache)/)'],
+  // jose ships ES modules only, which jest has to translate.
+  transformIgnorePatterns: ['/node_modules/(?!jose/)'],
 };

@@ -99,6 +99,7 @@ function runCommand(file, commandArgs) {
   const child = spawn(process.execPath, ['--enable-source-maps', file, ...commandArgs], {
     cwd: ROOT,
     stdio: 'inherit',
+    env: { ...process.env, BOOTSTRAP_PID: String(process.pid) },
   });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
     process.on(signal, () => child.kill(signal));

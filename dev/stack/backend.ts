@@ -9,6 +9,8 @@ export interface Backend {
   provision(names: readonly ServerName[]): Promise<void>;
   /** Where it runs, in words (`pid 12`); `undefined` while it does not. */
   whereabouts(name: ServerName): Promise<string | undefined>;
+  /** Whether it has ended without having been stopped. */
+  crashed(name: ServerName): Promise<boolean>;
   portsOf(name: ServerName): readonly PortUse[];
   /** Starts it without waiting until it serves; leaves one that runs with these settings alone. */
   launch(name: ServerName): Promise<void>;

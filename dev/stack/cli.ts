@@ -1,7 +1,9 @@
 /** `npm run stack -- COMMAND`: the servers, for people and scripts. */
 
+import { stopApps } from './apps';
 import { SERVER_NAMES, type ServerName } from './environment';
 import { explain } from './errors';
+import { forgetDeadSession, liveSession } from './session';
 import { Stack } from './stack';
 
 const USAGE = `Usage: npm run stack -- COMMAND
@@ -42,7 +44,10 @@ async function main(args: readonly string[]): Promise<number> {
       return printStatus(stack);
     }
     case 'down':
+      // Those of a killed `npm start`; a live one keeps its own.
+      if (!liveSession(stack.layout)) await stopApps(stack.layout, stack.environment, 'SIGTERM');
       await stack.down();
+      forgetDeadSession(stack.layout);
       console.log('all servers are stopped; their data is kept');
       return 0;
     case 'status':

@@ -39,6 +39,11 @@ export class DockerBackend implements Backend {
     return id ? `container ${id.slice(0, 12)}` : undefined;
   }
 
+  /** Docker itself restarts what crashes (`restart: unless-stopped`). */
+  crashed(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+
   portsOf(name: ServerName): readonly PortUse[] {
     const own = [{ port: this.ports[name], what: name }];
     return name === 'temporal'

@@ -40,6 +40,10 @@ export class NativeBackend implements Backend {
     return Promise.resolve(record && `pid ${record.pid}`);
   }
 
+  crashed(name: ServerName): Promise<boolean> {
+    return Promise.resolve(this.process(name).crashed());
+  }
+
   portsOf(name: ServerName): readonly PortUse[] {
     return this.servers[name].ports;
   }

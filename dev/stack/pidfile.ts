@@ -11,6 +11,8 @@ export interface ProcessRecord {
   readonly identity: string;
   /** The command line, to see whether a running server was started with today's settings. */
   readonly command: readonly string[];
+  /** Set while it is being stopped, so that its end is not taken for a crash. */
+  readonly stopping?: true;
 }
 
 /** The identity of a live process; `undefined` when there is none, or only a zombie. */

@@ -9,6 +9,7 @@ import {
   identityOf,
   isAlive,
   readLive,
+  readRecord,
   removeRecord,
   writeRecord,
   type ProcessRecord,
@@ -35,6 +36,12 @@ export class BackgroundProcess {
 
   running(): ProcessRecord | undefined {
     return readLive(this.layout.pidfile(this.name));
+  }
+
+  /** Whether it has ended without having been stopped. */
+  crashed(): boolean {
+    const record = readRecord(this.layout.pidfile(this.name));
+    return record !== undefined && !record.stopping && !isAlive(record);
   }
 
   /** Starts it in a session of its own, so that the terminal's Ctrl-C does not reach it. */
@@ -69,6 +76,7 @@ export class BackgroundProcess {
   async stop(signal: 'SIGTERM' | 'SIGKILL', graceMs: number): Promise<void> {
     const record = this.running();
     if (record) {
+      writeRecord(this.layout.pidfile(this.name), { ...record, stopping: true });
       signalGroup(record, signal);
       if (!(await gone(record, graceMs))) {
         signalGroup(record, 'SIGKILL');

@@ -15,6 +15,7 @@ import { NativeBackend } from './native';
 import { requireFree } from './ports';
 import { ailment, waitHealthy } from './probe';
 import { settleAll } from './provision/provision';
+import type { Watched } from './supervisor';
 
 /** Generous: a cold disk, or Kafka going through its log after a SIGKILL. */
 const BOOT_DEADLINE_MS = 90_000;
@@ -60,10 +61,11 @@ export class Stack {
 
   /** Brings up whatever of its servers is not up, and returns the names of those it started. */
   async up(): Promise<ServerName[]> {
+    if (this.own.length === 0) return [];
     const backend = await this.backend();
     await backend.provision(this.own);
-    const missing: ServerName[] = [];
-    for (const name of this.own) if (!(await backend.whereabouts(name))) missing.push(name);
+    const running = await this.running();
+    const missing = this.own.filter((name) => !running.includes(name));
     await requireFree(missing.flatMap((name) => backend.portsOf(name)));
     if (missing.length > 0) this.options.report(`starting ${missing.join(', ')}`);
     await settleAll(this.own.map((name) => this.bring(backend, name)));
@@ -71,8 +73,19 @@ export class Stack {
   }
 
   /** Stops all its servers, or the named ones. */
-  async down(names: readonly ServerName[] = this.own): Promise<void> {
-    await settleAll(names.map((name) => this.stop(name)));
+  async down(
+    names: readonly ServerName[] = this.own,
+    signal: StopSignal = 'SIGTERM',
+  ): Promise<void> {
+    await settleAll(names.map((name) => this.stop(name, { signal })));
+  }
+
+  /** Those of its servers that run now. */
+  async running(): Promise<ServerName[]> {
+    if (this.own.length === 0) return [];
+    const backend = await this.backend();
+    const where = await Promise.all(this.own.map((name) => backend.whereabouts(name)));
+    return this.own.filter((_, index) => where[index] !== undefined);
   }
 
   /** Starts one server and waits until it serves. */
@@ -121,6 +134,18 @@ export class Stack {
         return { name, state: 'running', address, detail: where };
       }),
     );
+  }
+
+  /** Its servers, for a supervisor. */
+  async watched(): Promise<Watched[]> {
+    if (this.own.length === 0) return [];
+    const backend = await this.backend();
+    return this.own.map((name) => ({
+      name,
+      crashed: () => backend.crashed(name),
+      restart: () => this.start(name),
+      logTail: () => backend.logTail(name),
+    }));
   }
 
   async logTail(name: ServerName, lines?: number): Promise<string> {

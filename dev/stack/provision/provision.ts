@@ -5,6 +5,7 @@ import type { Layout } from '../layout';
 import type { NativeServer, Report } from '../servers/server';
 import { installPackages } from './debian';
 import { exclusively } from './once';
+import { TemporalPrograms } from './temporal';
 
 /**
  * All Debian packages are installed in one go; servers that need none of them fetch what they lack
@@ -26,6 +27,21 @@ export async function provision(
     });
     await settleAll([installed, ...fetched]);
   });
+}
+
+/** The Temporal CLI and the test server that skips time, for tests. */
+export async function temporalPrograms(
+  layout: Layout,
+  report: Report,
+): Promise<{ cli: string; testServer: string | undefined }> {
+  const programs = new TemporalPrograms(layout);
+  await exclusively(join(layout.packages, 'lock.json'), async () => {
+    const packages = await programs.missingPackages('with test server');
+    if (packages.length > 0) await installPackages(packages);
+    await programs.fetchCli(report);
+    await programs.fetchTestServer(report);
+  });
+  return { cli: await programs.cli(), testServer: programs.testServer() };
 }
 
 /** Waits for all, then throws the first failure: nothing goes on behind an error. */

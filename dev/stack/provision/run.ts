@@ -1,5 +1,5 @@
 /** Runs one command of the set-up: no input, a deadline, and its output only if it fails. */
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
@@ -15,6 +15,14 @@ export interface RunOptions {
   readonly advice?: string;
 }
 
+/** The commands that run now, so that an interrupted start can end them. */
+const running = new Set<ChildProcess>();
+
+/** Ends every command that runs now. */
+export function endCommands(): void {
+  for (const child of running) child.kill('SIGTERM');
+}
+
 /** Resolves with what the command printed; rejects with the end of it when it fails. */
 export async function run(
   file: string,
@@ -28,6 +36,7 @@ export async function run(
     timeout: options.timeoutMs,
     killSignal: 'SIGKILL',
   });
+  running.add(child);
   let output = '';
   const collect = (chunk: Buffer): void => {
     output += chunk.toString();
@@ -44,6 +53,7 @@ export async function run(
       else resolve(signal ? `stopped after ${options.timeoutMs / 1000} s` : `exit code ${code}`);
     });
   });
+  running.delete(child);
   if (failure === undefined) return output;
   const tail = output.trim().split('\n').slice(-12).join('\n');
   throw new StackError(

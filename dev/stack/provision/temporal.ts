@@ -34,9 +34,9 @@ export class TemporalPrograms {
     return which('temporal-test-server') ?? (existsSync(file) ? file : undefined);
   }
 
-  async missingPackages(): Promise<string[]> {
-    const needed = !(await this.findCli()) && !(await findPython()) && !which('go');
-    return needed ? ['python3-venv'] : [];
+  async missingPackages(extent?: 'with test server'): Promise<string[]> {
+    const complete = (await this.findCli()) && (!extent || this.testServer());
+    return complete || (await findPython()) ? [] : ['python3-venv'];
   }
 
   async fetchCli(report: Report): Promise<void> {
