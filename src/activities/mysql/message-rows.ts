@@ -1,7 +1,7 @@
 /** Rows of `messages`: written once for each `msg_id`, read back as messages. */
 import type { Delivery } from '../../domain/inbox';
 import { groupConversation, privateConversation } from '../../domain/ids';
-import type { SequencedMessage } from '../../domain/message';
+import type { OfflineRecord } from '../../domain/records';
 import { chunks } from './chunks';
 import type { Queryable } from './database';
 
@@ -22,33 +22,34 @@ export interface MessageRow {
 export const MESSAGE_COLUMNS = `m.msg_id, m.conversation_type, m.conversation_key, m.sequence_number,
   m.sender_id, m.recipient_id, m.content, m.metadata, m.timestamp, m.created_at`;
 
-/** A message and, once it was delivered, when and to what. */
-export interface NewMessage {
-  readonly message: SequencedMessage;
-  readonly delivery?: Omit<Delivery, 'msgId'>;
-}
+/** A message to insert; delivered already when it has devices. */
+export type NewMessage = OfflineRecord & Partial<Omit<Delivery, 'msgId'>>;
 
 /**
- * Inserts what is not there yet; what is there stays as it is. Returns the ids that belong to another
- * sender's or conversation's message: those were not stored, and nobody may be pointed to them.
+ * Inserts each message that is not there yet, once; what is there stays as it is. Returns the records
+ * whose id another sender's or conversation's message has: those are not stored, and nobody may be
+ * pointed to the message that is.
  */
-export async function insertMessages(
+export async function insertMessages<R extends NewMessage>(
   tx: Queryable,
-  messages: readonly NewMessage[],
-): Promise<Set<string>> {
-  const conflicting = new Set<string>();
+  records: readonly R[],
+): Promise<Set<R>> {
+  const distinct = new Map<string, R>();
+  for (const record of records) {
+    if (!distinct.has(record.msgId)) distinct.set(record.msgId, record);
+  }
   // Sorted: two transactions with the same messages then wait for each other in one direction only.
-  const sorted = [...messages].sort((a, b) => compare(a.message.msgId, b.message.msgId));
-  for (const piece of chunks(sorted, ({ message }) => message.content.length)) {
+  const sorted = [...distinct.values()].sort((a, b) => compare(a.msgId, b.msgId));
+  for (const piece of chunks(sorted, (message) => message.content.length)) {
     await tx.execute(
       `INSERT INTO messages (msg_id, conversation_type, conversation_key, sequence_number, sender_id,
          recipient_id, content, metadata, timestamp, created_at, delivered_at, delivered_devices)
        VALUES ? ON DUPLICATE KEY UPDATE msg_id = messages.msg_id`,
       [piece.map(toRow)],
     );
-    for (const id of await idsOfOthers(tx, piece)) conflicting.add(id);
   }
-  return conflicting;
+  const stored = await readNames(tx, [...distinct.keys()]);
+  return new Set(records.filter((record) => !isSameMessage(record, stored.get(record.msgId))));
 }
 
 /** Notes deliveries of stored private messages: the first time stays, devices are united. */
@@ -81,21 +82,21 @@ export async function mergeDeliveries(
   }
 }
 
-/** The message of a row. */
-export function toMessage(row: MessageRow): SequencedMessage {
+/** The message of a row, as `userId` gets it. */
+export function toRecord(row: MessageRow, userId: string): OfflineRecord {
   return {
     msgId: row.msg_id,
+    userId,
     senderId: row.sender_id,
     conversation:
       row.recipient_id === null
         ? groupConversation(row.conversation_key)
         : privateConversation(row.sender_id, row.recipient_id),
-    recipientId: row.recipient_id ?? undefined,
     content: row.content,
-    timestamp: row.timestamp,
-    metadata: row.metadata === null ? {} : (JSON.parse(row.metadata) as Record<string, string>),
     sequenceNumber: row.sequence_number,
-    acceptedAt: row.created_at,
+    timestamp: row.timestamp,
+    createdAt: row.created_at,
+    metadata: row.metadata === null ? {} : (JSON.parse(row.metadata) as Record<string, string>),
   };
 }
 
@@ -109,7 +110,7 @@ export function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-function toRow({ message, delivery }: NewMessage): (string | number | null)[] {
+function toRow(message: NewMessage): (string | number | null)[] {
   const labels = Object.keys(message.metadata).length > 0 ? JSON.stringify(message.metadata) : null;
   return [
     message.msgId,
@@ -117,32 +118,34 @@ function toRow({ message, delivery }: NewMessage): (string | number | null)[] {
     message.conversation.key,
     message.sequenceNumber,
     message.senderId,
-    message.recipientId ?? null,
+    message.conversation.type === 'private' ? message.userId : null,
     message.content,
     labels,
     message.timestamp,
-    message.acceptedAt,
-    delivery?.deliveredAt ?? null,
-    delivery ? JSON.stringify(delivery.devices) : null,
+    message.createdAt,
+    message.deliveredAt ?? null,
+    message.devices ? JSON.stringify(message.devices) : null,
   ];
 }
 
-async function idsOfOthers(tx: Queryable, messages: readonly NewMessage[]): Promise<string[]> {
-  const rows = await tx.select<
-    Pick<MessageRow, 'msg_id' | 'sender_id' | 'conversation_type' | 'conversation_key'>
-  >(
-    'SELECT msg_id, sender_id, conversation_type, conversation_key FROM messages WHERE msg_id IN (?)',
-    [messages.map(({ message }) => message.msgId)],
+type Name = Pick<MessageRow, 'msg_id' | 'sender_id' | 'conversation_type' | 'conversation_key'>;
+
+async function readNames(tx: Queryable, ids: readonly string[]): Promise<Map<string, Name>> {
+  const names = new Map<string, Name>();
+  for (const piece of chunks(ids)) {
+    const rows = await tx.select<Name>(
+      'SELECT msg_id, sender_id, conversation_type, conversation_key FROM messages WHERE msg_id IN (?)',
+      [piece],
+    );
+    for (const row of rows) names.set(row.msg_id, row);
+  }
+  return names;
+}
+
+function isSameMessage(record: OfflineRecord, stored: Name | undefined): boolean {
+  return (
+    stored?.sender_id === record.senderId &&
+    stored.conversation_type === record.conversation.type &&
+    stored.conversation_key === record.conversation.key
   );
-  const stored = new Map(rows.map((row) => [row.msg_id, row]));
-  return messages
-    .filter(({ message }) => {
-      const row = stored.get(message.msgId);
-      return (
-        row?.sender_id !== message.senderId ||
-        row.conversation_type !== message.conversation.type ||
-        row.conversation_key !== message.conversation.key
-      );
-    })
-    .map(({ message }) => message.msgId);
 }

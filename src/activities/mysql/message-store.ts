@@ -2,8 +2,8 @@
  * Keeps messages: content once, and one inbox row for each recipient who has yet to get it.
  * Every call may be repeated with the same input and then changes nothing.
  */
-import type { DeliveredEntry, OfflineEntry } from '../../domain/inbox';
 import type { MessageStatus } from '../../domain/message';
+import type { DeliveredRecord, OfflineRecord } from '../../domain/records';
 import { chunks } from './chunks';
 import type { Database, Queryable } from './database';
 import { compare, devicesOf, insertMessages, mergeDeliveries } from './message-rows';
@@ -12,8 +12,8 @@ import { compare, devicesOf, insertMessages, mergeDeliveries } from './message-r
 export interface Stored {
   /** Rows that are new, for each recipient who has any. */
   readonly newRows: ReadonlyMap<string, number>;
-  /** Ids that another sender's or conversation's message already has; nothing was stored for them. */
-  readonly conflicting: ReadonlySet<string>;
+  /** Records whose id another sender's or conversation's message has; nothing was stored for them. */
+  readonly conflicting: ReadonlySet<OfflineRecord>;
 }
 
 /** One row that is to be in `inbox`. */
@@ -30,16 +30,18 @@ export class MessageStore {
     private readonly options: { readonly ttlMs: number },
   ) {}
 
-  /** Stores messages for their absent recipients, in one transaction; positions follow the order given. */
-  async storeOffline(entries: readonly OfflineEntry[]): Promise<Stored> {
-    if (entries.length === 0) return { newRows: new Map(), conflicting: new Set() };
+  /**
+   * Stores each record's message (once, however many recipients have it) and its place in the
+   * recipient's inbox, in one transaction; a user's positions follow the order of the records.
+   */
+  async storeOffline(records: readonly OfflineRecord[]): Promise<Stored> {
+    if (records.length === 0) return { newRows: new Map(), conflicting: new Set() };
     return this.db.transaction(async (tx) => {
       // Heads before messages: whoever shares a recipient with us waits here, holding nothing yet.
-      const users = [...new Set(entries.flatMap((entry) => entry.recipients))].sort(compare);
+      const users = [...new Set(records.map((record) => record.userId))].sort(compare);
       const heads = await lockHeads(tx, users);
-      const distinct = new Map(entries.map((entry) => [entry.message.msgId, entry]));
-      const conflicting = await insertMessages(tx, [...distinct.values()]);
-      const wanted = this.places(entries.filter((e) => !conflicting.has(e.message.msgId)));
+      const conflicting = await insertMessages(tx, records);
+      const wanted = this.places(records.filter((record) => !conflicting.has(record)));
       const newRows = await insertPlaces(tx, await absentOf(tx, wanted), heads);
       await raiseHeads(tx, newRows);
       return { newRows, conflicting };
@@ -47,27 +49,19 @@ export class MessageStore {
   }
 
   /**
-   * Stores messages that were delivered at once, in one transaction. Returns the ids that another
-   * sender's or conversation's message already has; nothing was stored for them.
+   * Stores messages that were delivered at once, in one transaction. Returns the records whose
+   * id another sender's or conversation's message has; nothing was stored for them.
    */
-  async storeDelivered(entries: readonly DeliveredEntry[]): Promise<ReadonlySet<string>> {
-    if (entries.length === 0) return new Set();
+  async storeDelivered(records: readonly DeliveredRecord[]): Promise<ReadonlySet<DeliveredRecord>> {
+    if (records.length === 0) return new Set();
     return this.db.transaction(async (tx) => {
-      const distinct = new Map(entries.map((entry) => [entry.message.msgId, entry]));
-      const conflicting = await insertMessages(
-        tx,
-        [...distinct.values()].map((entry) => ({ message: entry.message, delivery: entry })),
-      );
+      const conflicting = await insertMessages(tx, records);
       // For those that were stored before: as offline, or by another attempt of the same send.
-      const deliveries = entries
-        .filter((entry) => !conflicting.has(entry.message.msgId))
-        .map((entry) => ({
-          msgId: entry.message.msgId,
-          deliveredAt: entry.deliveredAt,
-          devices: entry.devices,
-        }))
-        .sort((a, b) => compare(a.msgId, b.msgId));
-      await mergeDeliveries(tx, deliveries);
+      const ours = records.filter((record) => !conflicting.has(record));
+      await mergeDeliveries(
+        tx,
+        [...ours].sort((a, b) => compare(a.msgId, b.msgId)),
+      );
       return conflicting;
     });
   }
@@ -94,14 +88,11 @@ export class MessageStore {
     };
   }
 
-  private places(entries: readonly OfflineEntry[]): Place[] {
+  private places(records: readonly OfflineRecord[]): Place[] {
     const places = new Map<string, Place>();
-    for (const { message, recipients } of entries) {
-      const expiresAt = message.acceptedAt + this.options.ttlMs;
-      for (const userId of recipients) {
-        const place = { userId, msgId: message.msgId, expiresAt };
-        if (!places.has(nameOf(place))) places.set(nameOf(place), place);
-      }
+    for (const { userId, msgId, createdAt } of records) {
+      const place = { userId, msgId, expiresAt: createdAt + this.options.ttlMs };
+      if (!places.has(nameOf(place))) places.set(nameOf(place), place);
     }
     return [...places.values()];
   }
