@@ -11,120 +11,95 @@ import {
   MAX_USER_ID_BYTES,
   privateConversation,
 } from './ids';
-import type { Conversation } from './ids';
+import type { DeliveredEntry, OfflineEntry } from './inbox';
 import type { SequencedMessage } from './message';
-
-/** A message for one recipient who was not reached. Times are unix ms. */
-export interface OfflineRecord {
-  readonly msgId: string;
-  /** The recipient. */
-  readonly userId: string;
-  readonly senderId: string;
-  readonly conversation: Conversation;
-  readonly content: string;
-  readonly sequenceNumber: number;
-  readonly timestamp: number;
-  readonly createdAt: number;
-  readonly metadata: Readonly<Record<string, string>>;
-}
-
-/** A private message that reached devices of its recipient. */
-export interface DeliveredRecord extends OfflineRecord {
-  readonly devices: readonly string[];
-  readonly deliveredAt: number;
-}
 
 /** A record that is not what its topic promises; the reason names the field, never its content. */
 export class PoisonRecordError extends Error {
   override readonly name = 'PoisonRecordError';
 }
 
-/** The record of a private message. */
-export function offlineRecord(message: SequencedMessage & { recipientId: string }): OfflineRecord {
-  const { msgId, recipientId, senderId, conversation, content, sequenceNumber } = message;
-  const { timestamp, acceptedAt: createdAt, metadata } = message;
-  return {
-    msgId,
-    userId: recipientId,
-    senderId,
-    conversation,
-    content,
-    sequenceNumber,
-    timestamp,
-    createdAt,
-    metadata,
-  };
-}
-
-/** The value on `offline_msg`; its key is the recipient. */
-export function encodeOffline(record: OfflineRecord): string {
-  return JSON.stringify(fieldsOf(record));
+/** The value on `offline_msg` for one recipient, who is also its key. */
+export function encodeOffline(message: SequencedMessage, userId: string): string {
+  return JSON.stringify(fieldsOf(message, userId));
 }
 
 /** The value on `private_msg`; its key is the conversation's. */
-export function encodeDelivered(record: DeliveredRecord): string {
+export function encodeDelivered({ message, devices, deliveredAt }: DeliveredEntry): string {
+  const { recipientId } = message;
+  if (recipientId === undefined) throw new Error('a group message is not for private_msg');
   return JSON.stringify({
-    ...fieldsOf(record),
-    recipient_id: record.userId,
-    devices: record.devices,
-    delivered_at: record.deliveredAt,
+    ...fieldsOf(message, recipientId),
+    recipient_id: recipientId,
+    devices,
+    delivered_at: deliveredAt,
   });
 }
 
-function fieldsOf(record: OfflineRecord): object {
+function fieldsOf(message: SequencedMessage, userId: string): object {
   return {
-    msg_id: record.msgId,
-    user_id: record.userId,
-    sender_id: record.senderId,
-    conversation_id: record.conversation.id,
-    conversation_type: record.conversation.type,
-    content: record.content,
-    sequence_number: record.sequenceNumber,
-    timestamp: record.timestamp,
-    created_at: record.createdAt,
-    metadata: record.metadata,
+    msg_id: message.msgId,
+    user_id: userId,
+    sender_id: message.senderId,
+    conversation_id: message.conversation.id,
+    conversation_type: message.conversation.type,
+    content: message.content,
+    sequence_number: message.sequenceNumber,
+    timestamp: message.timestamp,
+    created_at: message.acceptedAt,
+    metadata: message.metadata,
   };
 }
 
 /** Reads a value of `offline_msg`; throws {@link PoisonRecordError}. */
-export function decodeOffline(value: string): OfflineRecord {
-  return readOffline(parseObject(value));
+export function decodeOffline(value: string): OfflineEntry {
+  const fields = parseObject(value);
+  const userId = id(fields, 'user_id', MAX_USER_ID_BYTES);
+  return { message: readMessage(fields, userId), recipients: [userId] };
 }
 
 /** Reads a value of `private_msg`; throws {@link PoisonRecordError}. */
-export function decodeDelivered(value: string): DeliveredRecord {
+export function decodeDelivered(value: string): DeliveredEntry {
   const fields = parseObject(value);
+  const message = readMessage(fields, id(fields, 'user_id', MAX_USER_ID_BYTES));
+  if (message.recipientId === undefined) throw new PoisonRecordError('a group message');
   const devices = fields['devices'];
   if (!Array.isArray(devices) || !devices.every((d) => typeof d === 'string')) {
     throw new PoisonRecordError('devices is not a list of texts');
   }
-  return { ...readOffline(fields), devices, deliveredAt: time(fields, 'delivered_at') };
+  return { message, devices, deliveredAt: wholeNumber(fields, 'delivered_at') };
 }
 
 type Fields = Record<string, unknown>;
 
-function readOffline(fields: Fields): OfflineRecord {
-  const userId = id(fields, 'user_id', MAX_USER_ID_BYTES);
+function readMessage(fields: Fields, userId: string): SequencedMessage {
   const senderId = id(fields, 'sender_id', MAX_USER_ID_BYTES);
-  const timestamp = time(fields, 'timestamp');
+  const timestamp = wholeNumber(fields, 'timestamp');
   return {
     msgId: id(fields, 'msg_id', MAX_MESSAGE_ID_BYTES),
-    userId,
     senderId,
-    conversation: conversationOf(fields, userId, senderId),
+    ...placeOf(fields, senderId, userId),
     content: text(fields, 'content'),
-    sequenceNumber: time(fields, 'sequence_number'),
+    sequenceNumber: wholeNumber(fields, 'sequence_number'),
     timestamp,
-    createdAt: fields['created_at'] === undefined ? timestamp : time(fields, 'created_at'),
+    acceptedAt: fields['created_at'] === undefined ? timestamp : wholeNumber(fields, 'created_at'),
     metadata: metadataOf(fields['metadata']),
   };
 }
 
 /** A private conversation is named by its users, never by `conversation_id`, which is ambiguous. */
-function conversationOf(fields: Fields, userId: string, senderId: string): Conversation {
+function placeOf(
+  fields: Fields,
+  senderId: string,
+  userId: string,
+): Pick<SequencedMessage, 'conversation' | 'recipientId'> {
   const type = fields['conversation_type'];
-  if (type === 'private') return privateConversation(senderId, userId);
-  if (type === 'group') return groupConversation(id(fields, 'conversation_id', MAX_USER_ID_BYTES));
+  if (type === 'private') {
+    return { conversation: privateConversation(senderId, userId), recipientId: userId };
+  }
+  if (type === 'group') {
+    return { conversation: groupConversation(id(fields, 'conversation_id', MAX_USER_ID_BYTES)) };
+  }
   throw new PoisonRecordError('conversation_type is neither private nor group');
 }
 
@@ -155,7 +130,7 @@ function id(fields: Fields, name: string, maxBytes: number): string {
   return value;
 }
 
-function time(fields: Fields, name: string): number {
+function wholeNumber(fields: Fields, name: string): number {
   const value = fields[name];
   if (!Number.isSafeInteger(value) || (value as number) < 0) {
     throw new PoisonRecordError(`${name} is not a whole number from 0`);

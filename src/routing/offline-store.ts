@@ -4,13 +4,13 @@
  */
 import { Coalescer } from '../activities/coalescer';
 import type { BatchingProducer } from '../activities/kafka/producer';
-import type { InboxStore } from '../activities/mysql/inbox';
+import type { Inbox } from '../activities/mysql/inbox';
 import type { MessageStore } from '../activities/mysql/message-store';
 import type { InboxCounts } from '../activities/redis/inbox-counts';
 import { ImError, messageOf } from '../domain/errors';
+import type { OfflineEntry } from '../domain/inbox';
 import type { SequencedMessage } from '../domain/message';
-import { encodeOffline, offlineRecord } from '../domain/records';
-import type { OfflineRecord } from '../domain/records';
+import { encodeOffline } from '../domain/records';
 import type { Logger } from '../logger';
 import type { Metrics } from '../metrics';
 import type { Degradation } from './answer';
@@ -23,7 +23,7 @@ const MAX_DIRECT_QUEUED = 5_000;
 export interface OfflineStoreDeps {
   readonly producer: BatchingProducer;
   readonly messages: MessageStore;
-  readonly inbox: InboxStore;
+  readonly inbox: Inbox;
   readonly counts: InboxCounts;
   /** Messages that may wait for one user. */
   readonly quota: number;
@@ -32,13 +32,13 @@ export interface OfflineStoreDeps {
 }
 
 export class OfflineStore {
-  private readonly direct: Coalescer<OfflineRecord, void>;
+  private readonly direct: Coalescer<OfflineEntry, boolean>;
 
   constructor(private readonly deps: OfflineStoreDeps) {
     this.direct = new Coalescer({
-      run: async (records) => {
-        await deps.messages.storeOffline(records);
-        return new Array<void>(records.length);
+      run: async (entries) => {
+        const { conflicting } = await deps.messages.storeOffline(entries);
+        return entries.map(({ message }) => !conflicting.has(message.msgId));
       },
       maxBatch: MAX_DIRECT_BATCH,
       maxQueued: MAX_DIRECT_QUEUED,
@@ -61,13 +61,16 @@ export class OfflineStore {
   async keep(
     message: SequencedMessage & { recipientId: string },
   ): Promise<Degradation | undefined> {
-    const record = offlineRecord(message);
+    const { recipientId } = message;
     try {
-      await this.deps.producer.append(TOPIC, { key: record.userId, value: encodeOffline(record) });
+      await this.deps.producer.append(TOPIC, {
+        key: recipientId,
+        value: encodeOffline(message, recipientId),
+      });
       this.deps.metrics.offlineStored.inc();
       return undefined;
-    } catch (kafkaError) {
-      await this.keepDirectly(record, kafkaError);
+    } catch (error) {
+      await this.keepDirectly({ message, recipients: [recipientId] }, error);
       this.deps.metrics.offlineStored.inc();
       return {
         code: 'KAFKA_ERROR',
@@ -76,18 +79,21 @@ export class OfflineStore {
     }
   }
 
-  private async keepDirectly(record: OfflineRecord, kafkaError: unknown): Promise<void> {
+  private async keepDirectly(entry: OfflineEntry, kafkaError: unknown): Promise<void> {
+    let stored: boolean;
     try {
-      await this.direct.add(record);
+      stored = await this.direct.add(entry);
     } catch (error) {
       this.deps.log.warn(
-        { err: messageOf(error), msgId: record.msgId },
-        'MySQL did not take it either',
+        { err: messageOf(error), msgId: entry.message.msgId },
+        'not stored either',
       );
       throw new ImError('KAFKA_ERROR', 'neither Kafka nor MySQL took the message', {
         cause: kafkaError,
       });
     }
+    // Redis had forgotten the id; MySQL has not.
+    if (!stored) throw new ImError('DUPLICATE_MESSAGE', 'this msg_id was used for another message');
   }
 
   private async countFromMysql(userId: string): Promise<number> {

@@ -12,7 +12,7 @@ import type { Users } from '../activities/user-service/users';
 import { asImError, ImError, messageOf } from '../domain/errors';
 import { messageType } from '../domain/message';
 import type { Device, PrivateStatus, SequencedMessage } from '../domain/message';
-import { encodeDelivered, offlineRecord } from '../domain/records';
+import { encodeDelivered } from '../domain/records';
 import { validatePrivate } from '../domain/validation';
 import type { RawMessage } from '../domain/validation';
 import { failed, succeeded } from './answer';
@@ -120,7 +120,7 @@ export class PrivateRouter {
     const [appended, unrecorded] = await Promise.all([
       this.deps.history.append({
         key: message.conversation.key,
-        value: encodeDelivered({ ...offlineRecord(message), devices, deliveredAt }),
+        value: encodeDelivered({ message, devices, deliveredAt }),
       }),
       this.record({ msgId: message.msgId, owner, state: 'delivered', deliveredAt, devices }),
     ]);

@@ -81,6 +81,11 @@ export class Database implements Queryable {
     }
   }
 
+  /** Rejects when the server does not answer. */
+  async ping(): Promise<void> {
+    await this.select('SELECT 1');
+  }
+
   async close(): Promise<void> {
     await this.pool.end();
   }
