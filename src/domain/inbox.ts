@@ -1,5 +1,18 @@
 /** What waits for a user, and what became of it. Times are unix ms. */
-import type { OfflineRecord } from './records';
+import type { SequencedMessage } from './message';
+
+/** A message that is to wait in the inbox of each of `recipients`. */
+export interface OfflineEntry {
+  readonly message: SequencedMessage;
+  readonly recipients: readonly string[];
+}
+
+/** A private message that reached at least one device. */
+export interface DeliveredEntry {
+  readonly message: SequencedMessage;
+  readonly deliveredAt: number;
+  readonly devices: readonly string[];
+}
 
 /** That one message reached these devices at that time. */
 export interface Delivery {
@@ -11,7 +24,7 @@ export interface Delivery {
 /** A message that waits, at its place in one user's inbox. */
 export interface InboxItem {
   readonly position: number;
-  readonly record: OfflineRecord;
+  readonly message: SequencedMessage;
 }
 
 /**
@@ -29,12 +42,12 @@ export function inSequenceOrder(items: readonly InboxItem[]): InboxItem[] {
   }
   for (const queue of queues.values()) {
     // Taken from the end below.
-    queue.sort((a, b) => b.record.sequenceNumber - a.record.sequenceNumber);
+    queue.sort((a, b) => b.message.sequenceNumber - a.message.sequenceNumber);
   }
   return items.map((item) => queues.get(conversationName(item))?.pop() ?? item);
 }
 
 function conversationName(item: InboxItem): string {
-  const { type, key } = item.record.conversation;
+  const { type, key } = item.message.conversation;
   return `${type}:${key}`;
 }

@@ -3,7 +3,7 @@ import { inSequenceOrder } from '../../domain/inbox';
 import type { Delivery, InboxItem } from '../../domain/inbox';
 import { chunks, MAX_ROWS } from './chunks';
 import type { Database, Queryable } from './database';
-import { mergeDeliveries, MESSAGE_COLUMNS, toRecord } from './message-rows';
+import { mergeDeliveries, MESSAGE_COLUMNS, toMessage } from './message-rows';
 import type { MessageRow } from './message-rows';
 import { INBOX_STATE } from './message-store';
 
@@ -18,7 +18,7 @@ export interface InboxDelivery extends Delivery {
   readonly position: number;
 }
 
-export class InboxStore {
+export class Inbox {
   constructor(private readonly db: Database) {}
 
   /** The first `limit` pending messages, each conversation's in sequence order. */
@@ -30,7 +30,7 @@ export class InboxStore {
       [userId, INBOX_STATE.pending, Math.min(limit, MAX_ROWS)],
     );
     return inSequenceOrder(
-      rows.map((row) => ({ position: row.position, record: toRecord(row, userId) })),
+      rows.map((row) => ({ position: row.position, message: toMessage(row) })),
     );
   }
 

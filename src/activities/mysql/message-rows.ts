@@ -1,7 +1,7 @@
 /** Rows of `messages`: written once for each `msg_id`, read back as messages. */
 import type { Delivery } from '../../domain/inbox';
 import { groupConversation, privateConversation } from '../../domain/ids';
-import type { OfflineRecord } from '../../domain/records';
+import type { SequencedMessage } from '../../domain/message';
 import { chunks } from './chunks';
 import type { Queryable } from './database';
 
@@ -22,25 +22,29 @@ export interface MessageRow {
 export const MESSAGE_COLUMNS = `m.msg_id, m.conversation_type, m.conversation_key, m.sequence_number,
   m.sender_id, m.recipient_id, m.content, m.metadata, m.timestamp, m.created_at`;
 
-/** A message to insert; delivered already when it has devices. */
-export type NewMessage = OfflineRecord & Partial<Omit<Delivery, 'msgId'>>;
+/** What carries a message to insert; it is delivered already when there are devices. */
+export interface MessageCarrier {
+  readonly message: SequencedMessage;
+  readonly deliveredAt?: number;
+  readonly devices?: readonly string[];
+}
 
 /**
- * Inserts each message that is not there yet, once; what is there stays as it is. Returns the records
+ * Inserts each message that is not there yet, once; what is there stays as it is. Returns the entries
  * whose id another sender's or conversation's message has: those are not stored, and nobody may be
  * pointed to the message that is.
  */
-export async function insertMessages<R extends NewMessage>(
+export async function insertMessages<E extends MessageCarrier>(
   tx: Queryable,
-  records: readonly R[],
-): Promise<Set<R>> {
-  const distinct = new Map<string, R>();
-  for (const record of records) {
-    if (!distinct.has(record.msgId)) distinct.set(record.msgId, record);
+  entries: readonly E[],
+): Promise<Set<E>> {
+  const distinct = new Map<string, E>();
+  for (const entry of entries) {
+    if (!distinct.has(entry.message.msgId)) distinct.set(entry.message.msgId, entry);
   }
   // Sorted: two transactions with the same messages then wait for each other in one direction only.
-  const sorted = [...distinct.values()].sort((a, b) => compare(a.msgId, b.msgId));
-  for (const piece of chunks(sorted, (message) => message.content.length)) {
+  const sorted = [...distinct.values()].sort((a, b) => compare(a.message.msgId, b.message.msgId));
+  for (const piece of chunks(sorted, ({ message }) => message.content.length)) {
     await tx.execute(
       `INSERT INTO messages (msg_id, conversation_type, conversation_key, sequence_number, sender_id,
          recipient_id, content, metadata, timestamp, created_at, delivered_at, delivered_devices)
@@ -49,7 +53,9 @@ export async function insertMessages<R extends NewMessage>(
     );
   }
   const stored = await readNames(tx, [...distinct.keys()]);
-  return new Set(records.filter((record) => !isSameMessage(record, stored.get(record.msgId))));
+  return new Set(
+    entries.filter(({ message }) => !isSameMessage(message, stored.get(message.msgId))),
+  );
 }
 
 /** Notes deliveries of stored private messages: the first time stays, devices are united. */
@@ -82,21 +88,21 @@ export async function mergeDeliveries(
   }
 }
 
-/** The message of a row, as `userId` gets it. */
-export function toRecord(row: MessageRow, userId: string): OfflineRecord {
+/** The message of a row. */
+export function toMessage(row: MessageRow): SequencedMessage {
   return {
     msgId: row.msg_id,
-    userId,
     senderId: row.sender_id,
     conversation:
       row.recipient_id === null
         ? groupConversation(row.conversation_key)
         : privateConversation(row.sender_id, row.recipient_id),
+    recipientId: row.recipient_id ?? undefined,
     content: row.content,
-    sequenceNumber: row.sequence_number,
     timestamp: row.timestamp,
-    createdAt: row.created_at,
     metadata: row.metadata === null ? {} : (JSON.parse(row.metadata) as Record<string, string>),
+    sequenceNumber: row.sequence_number,
+    acceptedAt: row.created_at,
   };
 }
 
@@ -110,7 +116,7 @@ export function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-function toRow(message: NewMessage): (string | number | null)[] {
+function toRow({ message, deliveredAt, devices }: MessageCarrier): (string | number | null)[] {
   const labels = Object.keys(message.metadata).length > 0 ? JSON.stringify(message.metadata) : null;
   return [
     message.msgId,
@@ -118,13 +124,13 @@ function toRow(message: NewMessage): (string | number | null)[] {
     message.conversation.key,
     message.sequenceNumber,
     message.senderId,
-    message.conversation.type === 'private' ? message.userId : null,
+    message.recipientId ?? null,
     message.content,
     labels,
     message.timestamp,
-    message.createdAt,
-    message.deliveredAt ?? null,
-    message.devices ? JSON.stringify(message.devices) : null,
+    message.acceptedAt,
+    deliveredAt ?? null,
+    devices ? JSON.stringify(devices) : null,
   ];
 }
 
@@ -142,10 +148,10 @@ async function readNames(tx: Queryable, ids: readonly string[]): Promise<Map<str
   return names;
 }
 
-function isSameMessage(record: OfflineRecord, stored: Name | undefined): boolean {
+function isSameMessage(message: SequencedMessage, stored: Name | undefined): boolean {
   return (
-    stored?.sender_id === record.senderId &&
-    stored.conversation_type === record.conversation.type &&
-    stored.conversation_key === record.conversation.key
+    stored?.sender_id === message.senderId &&
+    stored.conversation_type === message.conversation.type &&
+    stored.conversation_key === message.conversation.key
   );
 }

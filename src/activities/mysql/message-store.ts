@@ -2,8 +2,8 @@
  * Keeps messages: content once, and one inbox row for each recipient who has yet to get it.
  * Every call may be repeated with the same input and then changes nothing.
  */
+import type { DeliveredEntry, OfflineEntry } from '../../domain/inbox';
 import type { MessageStatus } from '../../domain/message';
-import type { DeliveredRecord, OfflineRecord } from '../../domain/records';
 import { chunks } from './chunks';
 import type { Database, Queryable } from './database';
 import { compare, devicesOf, insertMessages, mergeDeliveries } from './message-rows';
@@ -12,8 +12,8 @@ import { compare, devicesOf, insertMessages, mergeDeliveries } from './message-r
 export interface Stored {
   /** Rows that are new, for each recipient who has any. */
   readonly newRows: ReadonlyMap<string, number>;
-  /** Records whose id another sender's or conversation's message has; nothing was stored for them. */
-  readonly conflicting: ReadonlySet<OfflineRecord>;
+  /** Entries whose id another sender's or conversation's message has; nothing was stored for them. */
+  readonly conflicting: ReadonlySet<OfflineEntry>;
 }
 
 /** One row that is to be in `inbox`. */
@@ -31,17 +31,17 @@ export class MessageStore {
   ) {}
 
   /**
-   * Stores each record's message (once, however many recipients have it) and its place in the
-   * recipient's inbox, in one transaction; a user's positions follow the order of the records.
+   * Stores each message (once, however many entries have it) and its place in the inbox of each of its
+   * recipients, in one transaction; a user's positions follow the order of the entries.
    */
-  async storeOffline(records: readonly OfflineRecord[]): Promise<Stored> {
-    if (records.length === 0) return { newRows: new Map(), conflicting: new Set() };
+  async storeOffline(entries: readonly OfflineEntry[]): Promise<Stored> {
+    if (entries.length === 0) return { newRows: new Map(), conflicting: new Set() };
     return this.db.transaction(async (tx) => {
       // Heads before messages: whoever shares a recipient with us waits here, holding nothing yet.
-      const users = [...new Set(records.map((record) => record.userId))].sort(compare);
+      const users = [...new Set(entries.flatMap((entry) => entry.recipients))].sort(compare);
       const heads = await lockHeads(tx, users);
-      const conflicting = await insertMessages(tx, records);
-      const wanted = this.places(records.filter((record) => !conflicting.has(record)));
+      const conflicting = await insertMessages(tx, entries);
+      const wanted = this.places(entries.filter((entry) => !conflicting.has(entry)));
       const newRows = await insertPlaces(tx, await absentOf(tx, wanted), heads);
       await raiseHeads(tx, newRows);
       return { newRows, conflicting };
@@ -49,19 +49,21 @@ export class MessageStore {
   }
 
   /**
-   * Stores messages that were delivered at once, in one transaction. Returns the records whose
-   * id another sender's or conversation's message has; nothing was stored for them.
+   * Stores messages that were delivered at once, in one transaction. Returns the entries whose id
+   * another sender's or conversation's message has; nothing was stored for them.
    */
-  async storeDelivered(records: readonly DeliveredRecord[]): Promise<ReadonlySet<DeliveredRecord>> {
-    if (records.length === 0) return new Set();
+  async storeDelivered(entries: readonly DeliveredEntry[]): Promise<ReadonlySet<DeliveredEntry>> {
+    if (entries.length === 0) return new Set();
     return this.db.transaction(async (tx) => {
-      const conflicting = await insertMessages(tx, records);
+      const conflicting = await insertMessages(tx, entries);
       // For those that were stored before: as offline, or by another attempt of the same send.
-      const ours = records.filter((record) => !conflicting.has(record));
-      await mergeDeliveries(
-        tx,
-        [...ours].sort((a, b) => compare(a.msgId, b.msgId)),
-      );
+      const deliveries = entries
+        .filter((entry) => !conflicting.has(entry))
+        .map(({ message, deliveredAt, devices }) => {
+          return { msgId: message.msgId, deliveredAt, devices };
+        })
+        .sort((a, b) => compare(a.msgId, b.msgId));
+      await mergeDeliveries(tx, deliveries);
       return conflicting;
     });
   }
@@ -88,11 +90,14 @@ export class MessageStore {
     };
   }
 
-  private places(records: readonly OfflineRecord[]): Place[] {
+  private places(entries: readonly OfflineEntry[]): Place[] {
     const places = new Map<string, Place>();
-    for (const { userId, msgId, createdAt } of records) {
-      const place = { userId, msgId, expiresAt: createdAt + this.options.ttlMs };
-      if (!places.has(nameOf(place))) places.set(nameOf(place), place);
+    for (const { message, recipients } of entries) {
+      const expiresAt = message.acceptedAt + this.options.ttlMs;
+      for (const userId of recipients) {
+        const place = { userId, msgId: message.msgId, expiresAt };
+        if (!places.has(nameOf(place))) places.set(nameOf(place), place);
+      }
     }
     return [...places.values()];
   }

@@ -1,5 +1,5 @@
 import type { Database } from '../../../src/activities/mysql/database';
-import { InboxStore } from '../../../src/activities/mysql/inbox';
+import { Inbox } from '../../../src/activities/mysql/inbox';
 import { MessageStore } from '../../../src/activities/mysql/message-store';
 import { openDatabase } from '../../support/mysql';
 import { offline, series, uniqueId } from '../../support/records';
@@ -7,19 +7,19 @@ import { offline, series, uniqueId } from '../../support/records';
 describe('the inbox', () => {
   let db: Database;
   let store: MessageStore;
-  let inbox: InboxStore;
+  let inbox: Inbox;
 
   beforeAll(async () => {
     db = await openDatabase();
     store = new MessageStore(db, { ttlMs: 10_000 });
-    inbox = new InboxStore(db);
+    inbox = new Inbox(db);
   });
   afterAll(() => db.close());
 
-  const marks = (items: Awaited<ReturnType<InboxStore['readPending']>>) =>
-    items.map(({ position, record }) => ({
+  const marks = (items: Awaited<ReturnType<Inbox['readPending']>>) =>
+    items.map(({ position, message }) => ({
       position,
-      msgId: record.msgId,
+      msgId: message.msgId,
       deliveredAt: 5_000,
       devices: ['phone'],
     }));
@@ -55,27 +55,28 @@ describe('the inbox', () => {
   it('hands out each conversation in the order of its sequence numbers', async () => {
     const userId = uniqueId('user');
     const senderId = uniqueId('sender');
-    const numbered = (sequenceNumber: number) => offline({ userId, senderId, sequenceNumber });
-    const other = offline({ userId, sequenceNumber: 9 });
+    const numbered = (sequenceNumber: number) =>
+      offline({ recipientId: userId, senderId, sequenceNumber });
+    const other = offline({ recipientId: userId, sequenceNumber: 9 });
     await store.storeOffline([numbered(2), other, numbered(3), numbered(1)]);
     const items = await inbox.readPending(userId, 10);
-    expect(items.map((i) => i.record.sequenceNumber)).toEqual([1, 9, 2, 3]);
+    expect(items.map((i) => i.message.sequenceNumber)).toEqual([1, 9, 2, 3]);
     expect(items.map((i) => i.position)).toEqual([4, 2, 1, 3]);
   });
 
   it('ends the wait of messages past their time and tells so', async () => {
     const userId = uniqueId('user');
-    const old = offline({ userId, createdAt: 1_000 });
-    await store.storeOffline([old, offline({ userId })]);
+    const old = offline({ recipientId: userId, acceptedAt: 1_000 });
+    await store.storeOffline([old, offline({ recipientId: userId })]);
     expect(await inbox.expire(userId, Date.now())).toBe(1);
     expect(await inbox.pendingCount(userId)).toBe(1);
-    expect(await store.findStatus(old.msgId)).toMatchObject({ status: 'failed' });
+    expect(await store.findStatus(old.message.msgId)).toMatchObject({ status: 'failed' });
   });
 
   it('names those who have messages waiting, for the sweep by page and not after a fresh failure', async () => {
     const prefix = uniqueId('sweep');
     const users = ['a', 'b', 'c', 'd'].map((letter) => `${prefix}-${letter}`);
-    await store.storeOffline(users.slice(0, 3).map((userId) => offline({ userId })));
+    await store.storeOffline(users.slice(0, 3).map((userId) => offline({ recipientId: userId })));
     expect((await inbox.hasPending(users)).sort()).toEqual(users.slice(0, 3));
     await inbox.recordFailure(users[1]!, 1_000_000);
 
