@@ -38,7 +38,7 @@ export class OfflineStore {
     this.direct = new Coalescer({
       run: async (entries) => {
         const { conflicting } = await deps.messages.storeOffline(entries);
-        return entries.map(({ message }) => !conflicting.has(message.msgId));
+        return entries.map((entry) => !conflicting.has(entry));
       },
       maxBatch: MAX_DIRECT_BATCH,
       maxQueued: MAX_DIRECT_QUEUED,

@@ -6,6 +6,13 @@ import type { Pool, PoolConnection, ResultSetHeader, RowDataPacket } from 'mysql
 const DEADLOCK_RETRIES = 5;
 const DEADLOCK = 1213;
 const LOCK_WAIT_TIMEOUT = 1205;
+/**
+ * Seconds a statement waits for a row lock. Shorter than our own deadline: the server does not notice
+ * that we have hung up while it waits, and would keep the locks it has for its default of 50 s.
+ */
+const LOCK_WAIT_S = 1;
+/** The same strictness on every server: what does not fit is an error, never cut off. */
+const SQL_MODE = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION';
 
 export type Row = RowDataPacket;
 export type SqlValue = string | number | bigint | null | Buffer;
@@ -39,6 +46,15 @@ export class Database implements Queryable {
       enableKeepAlive: true,
       // UPDATE counts changed rows, not matched ones: that is how idempotent marks know they were first.
       flags: ['-FOUND_ROWS'],
+    });
+    // Queued on the new connection before the caller's own first statement.
+    pool.pool.on('connection', (on) => {
+      on.query(
+        `SET SESSION innodb_lock_wait_timeout = ${LOCK_WAIT_S}, SESSION sql_mode = '${SQL_MODE}'`,
+        (error) => {
+          if (error) on.destroy();
+        },
+      );
     });
     return new Database(pool, options.deadlineMs);
   }
@@ -86,8 +102,8 @@ export class Database implements Queryable {
       await tx.execute('COMMIT');
       return result;
     } catch (error) {
-      // A lost connection has rolled back by itself; the first error is the one that matters.
-      await tx.execute('ROLLBACK').catch(() => undefined);
+      // A lost connection rolls back by itself, and a busy one must not be asked for more.
+      if (!isFatal(error)) await tx.execute('ROLLBACK');
       throw error;
     }
   }

@@ -1,0 +1,136 @@
+/** The messages that wait for a user: read in order, marked when delivered, expired when too old. */
+import { inSequenceOrder } from '../../domain/inbox';
+import type { Delivery, InboxItem } from '../../domain/inbox';
+import { chunks, MAX_ROWS } from './chunks';
+import type { Database, Queryable } from './database';
+import { mergeDeliveries, MESSAGE_COLUMNS, toMessage } from './message-rows';
+import type { MessageRow } from './message-rows';
+import { INBOX_STATE } from './message-store';
+
+/** A user with pending messages. */
+export interface PendingUser {
+  readonly userId: string;
+  readonly pending: number;
+}
+
+/** That the message at a position of the inbox reached these devices. */
+export interface InboxDelivery extends Delivery {
+  readonly position: number;
+}
+
+export class Inbox {
+  constructor(private readonly db: Database) {}
+
+  /** The first `limit` pending messages, each conversation's in sequence order. */
+  async readPending(userId: string, limit: number): Promise<InboxItem[]> {
+    const rows = await this.db.select<MessageRow & { position: number }>(
+      `SELECT i.position, ${MESSAGE_COLUMNS}
+       FROM inbox i JOIN messages m ON m.msg_id = i.msg_id
+       WHERE i.user_id = ? AND i.state = ? ORDER BY i.position LIMIT ?`,
+      [userId, INBOX_STATE.pending, Math.min(limit, MAX_ROWS)],
+    );
+    return inSequenceOrder(
+      rows.map((row) => ({ position: row.position, message: toMessage(row) })),
+    );
+  }
+
+  /**
+   * Marks messages of one user as delivered; those that no longer wait are left as they are. Returns
+   * how many changed. Also notes time and devices with the (private) messages.
+   */
+  async markDelivered(userId: string, items: readonly InboxDelivery[]): Promise<number> {
+    if (items.length === 0) return 0;
+    return this.db.transaction(async (tx) => {
+      await lockHead(tx, userId);
+      let changed = 0;
+      for (const piece of chunks(items)) {
+        const times = piece.map(() => 'WHEN ? THEN ?').join(' ');
+        const result = await tx.execute(
+          `UPDATE inbox SET state = ?, delivered_at = CASE position ${times} END
+           WHERE user_id = ? AND state = ? AND position IN (?)`,
+          [
+            INBOX_STATE.delivered,
+            ...piece.flatMap((item) => [item.position, item.deliveredAt]),
+            userId,
+            INBOX_STATE.pending,
+            piece.map((item) => item.position),
+          ],
+        );
+        changed += result.affectedRows;
+      }
+      await mergeDeliveries(tx, items);
+      await tx.execute(
+        'UPDATE inbox_heads SET pending = pending - ?, failed_at = NULL WHERE user_id = ?',
+        [changed, userId],
+      );
+      return changed;
+    });
+  }
+
+  /** Ends the wait of messages past their time, at most a few hundred a call; returns how many. */
+  async expire(userId: string, now: number): Promise<number> {
+    return this.db.transaction(async (tx) => {
+      await lockHead(tx, userId);
+      const result = await tx.execute(
+        `UPDATE inbox SET state = ? WHERE user_id = ? AND state = ? AND expires_at <= ?
+         ORDER BY position LIMIT ${MAX_ROWS}`,
+        [INBOX_STATE.expired, userId, INBOX_STATE.pending, now],
+      );
+      if (result.affectedRows === 0) return 0;
+      await tx.execute('UPDATE inbox_heads SET pending = pending - ? WHERE user_id = ?', [
+        result.affectedRows,
+        userId,
+      ]);
+      return result.affectedRows;
+    });
+  }
+
+  /** Those of the users for whom something waits. */
+  async hasPending(userIds: readonly string[]): Promise<string[]> {
+    const found: string[] = [];
+    for (const piece of chunks(userIds)) {
+      const rows = await this.db.select<{ user_id: string }>(
+        'SELECT user_id FROM inbox_heads WHERE user_id IN (?) AND pending > 0',
+        [piece],
+      );
+      found.push(...rows.map((row) => row.user_id));
+    }
+    return found;
+  }
+
+  /** How many messages wait for the user. */
+  async pendingCount(userId: string): Promise<number> {
+    const [row] = await this.db.select<{ pending: number }>(
+      'SELECT pending FROM inbox_heads WHERE user_id = ?',
+      [userId],
+    );
+    return row?.pending ?? 0;
+  }
+
+  /**
+   * Users with pending messages whose delivery has not visibly failed at or after `failedBefore`, in
+   * the order of their ids, after `afterUserId` ('' from the start).
+   */
+  async sweepPage(
+    afterUserId: string,
+    failedBefore: number,
+    limit: number,
+  ): Promise<PendingUser[]> {
+    return this.db.select<PendingUser>(
+      `SELECT user_id AS userId, pending FROM inbox_heads
+       WHERE has_pending = 1 AND user_id > ? AND (failed_at IS NULL OR failed_at < ?)
+       ORDER BY user_id LIMIT ?`,
+      [afterUserId, failedBefore, Math.min(limit, MAX_ROWS)],
+    );
+  }
+
+  /** Notes that a delivery failed visibly, so that the sweep leaves the user alone for a while. */
+  async recordFailure(userId: string, at: number): Promise<void> {
+    await this.db.execute('UPDATE inbox_heads SET failed_at = ? WHERE user_id = ?', [at, userId]);
+  }
+}
+
+/** Every change of a user's rows happens under the lock of the user's head, so that `pending` is exact. */
+async function lockHead(tx: Queryable, userId: string): Promise<void> {
+  await tx.select('SELECT user_id FROM inbox_heads WHERE user_id = ? FOR UPDATE', [userId]);
+}

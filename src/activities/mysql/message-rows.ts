@@ -1,0 +1,157 @@
+/** Rows of `messages`: written once for each `msg_id`, read back as messages. */
+import type { Delivery } from '../../domain/inbox';
+import { groupConversation, privateConversation } from '../../domain/ids';
+import type { SequencedMessage } from '../../domain/message';
+import { chunks } from './chunks';
+import type { Queryable } from './database';
+
+export interface MessageRow {
+  msg_id: string;
+  conversation_type: 'private' | 'group';
+  conversation_key: string;
+  sequence_number: number;
+  sender_id: string;
+  recipient_id: string | null;
+  content: string;
+  metadata: string | null;
+  timestamp: number;
+  created_at: number;
+}
+
+/** Columns of {@link MessageRow}, of the table named `m`. */
+export const MESSAGE_COLUMNS = `m.msg_id, m.conversation_type, m.conversation_key, m.sequence_number,
+  m.sender_id, m.recipient_id, m.content, m.metadata, m.timestamp, m.created_at`;
+
+/** What carries a message to insert; it is delivered already when there are devices. */
+export interface MessageCarrier {
+  readonly message: SequencedMessage;
+  readonly deliveredAt?: number;
+  readonly devices?: readonly string[];
+}
+
+/**
+ * Inserts each message that is not there yet, once; what is there stays as it is. Returns the entries
+ * whose id another sender's or conversation's message has: those are not stored, and nobody may be
+ * pointed to the message that is.
+ */
+export async function insertMessages<E extends MessageCarrier>(
+  tx: Queryable,
+  entries: readonly E[],
+): Promise<Set<E>> {
+  const distinct = new Map<string, E>();
+  for (const entry of entries) {
+    if (!distinct.has(entry.message.msgId)) distinct.set(entry.message.msgId, entry);
+  }
+  // Sorted: two transactions with the same messages then wait for each other in one direction only.
+  const sorted = [...distinct.values()].sort((a, b) => compare(a.message.msgId, b.message.msgId));
+  for (const piece of chunks(sorted, ({ message }) => message.content.length)) {
+    await tx.execute(
+      `INSERT INTO messages (msg_id, conversation_type, conversation_key, sequence_number, sender_id,
+         recipient_id, content, metadata, timestamp, created_at, delivered_at, delivered_devices)
+       VALUES ? ON DUPLICATE KEY UPDATE msg_id = messages.msg_id`,
+      [piece.map(toRow)],
+    );
+  }
+  const stored = await readNames(tx, [...distinct.keys()]);
+  return new Set(
+    entries.filter(({ message }) => !isSameMessage(message, stored.get(message.msgId))),
+  );
+}
+
+/** Notes deliveries of stored private messages: the first time stays, devices are united. */
+export async function mergeDeliveries(
+  tx: Queryable,
+  deliveries: readonly Delivery[],
+): Promise<void> {
+  for (const piece of chunks(deliveries)) {
+    const rows = await tx.select<{
+      msg_id: string;
+      delivered_at: number | null;
+      delivered_devices: string | null;
+    }>(
+      `SELECT msg_id, delivered_at, delivered_devices FROM messages
+       WHERE msg_id IN (?) AND conversation_type = 'private' ORDER BY msg_id FOR UPDATE`,
+      [piece.map((delivery) => delivery.msgId)],
+    );
+    const known = new Map(rows.map((row) => [row.msg_id, row]));
+    for (const delivery of piece) {
+      const row = known.get(delivery.msgId);
+      if (!row) continue;
+      const before = devicesOf(row.delivered_devices);
+      const devices = [...new Set([...before, ...delivery.devices])];
+      if (row.delivered_at !== null && devices.length === before.length) continue;
+      await tx.execute(
+        'UPDATE messages SET delivered_at = ?, delivered_devices = ? WHERE msg_id = ?',
+        [row.delivered_at ?? delivery.deliveredAt, JSON.stringify(devices), delivery.msgId],
+      );
+    }
+  }
+}
+
+/** The message of a row. */
+export function toMessage(row: MessageRow): SequencedMessage {
+  return {
+    msgId: row.msg_id,
+    senderId: row.sender_id,
+    conversation:
+      row.recipient_id === null
+        ? groupConversation(row.conversation_key)
+        : privateConversation(row.sender_id, row.recipient_id),
+    recipientId: row.recipient_id ?? undefined,
+    content: row.content,
+    timestamp: row.timestamp,
+    metadata: row.metadata === null ? {} : (JSON.parse(row.metadata) as Record<string, string>),
+    sequenceNumber: row.sequence_number,
+    acceptedAt: row.created_at,
+  };
+}
+
+/** The devices of a `delivered_devices` column. */
+export function devicesOf(column: string | null): string[] {
+  return column === null ? [] : (JSON.parse(column) as string[]);
+}
+
+/** Any fixed order does; this one is the same in every process. */
+export function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+function toRow({ message, deliveredAt, devices }: MessageCarrier): (string | number | null)[] {
+  const labels = Object.keys(message.metadata).length > 0 ? JSON.stringify(message.metadata) : null;
+  return [
+    message.msgId,
+    message.conversation.type,
+    message.conversation.key,
+    message.sequenceNumber,
+    message.senderId,
+    message.recipientId ?? null,
+    message.content,
+    labels,
+    message.timestamp,
+    message.acceptedAt,
+    deliveredAt ?? null,
+    devices ? JSON.stringify(devices) : null,
+  ];
+}
+
+type Name = Pick<MessageRow, 'msg_id' | 'sender_id' | 'conversation_type' | 'conversation_key'>;
+
+async function readNames(tx: Queryable, ids: readonly string[]): Promise<Map<string, Name>> {
+  const names = new Map<string, Name>();
+  for (const piece of chunks(ids)) {
+    const rows = await tx.select<Name>(
+      'SELECT msg_id, sender_id, conversation_type, conversation_key FROM messages WHERE msg_id IN (?)',
+      [piece],
+    );
+    for (const row of rows) names.set(row.msg_id, row);
+  }
+  return names;
+}
+
+function isSameMessage(message: SequencedMessage, stored: Name | undefined): boolean {
+  return (
+    stored?.sender_id === message.senderId &&
+    stored.conversation_type === message.conversation.type &&
+    stored.conversation_key === message.conversation.key
+  );
+}

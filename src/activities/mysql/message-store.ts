@@ -1,0 +1,183 @@
+/**
+ * Keeps messages: content once, and one inbox row for each recipient who has yet to get it.
+ * Every call may be repeated with the same input and then changes nothing.
+ */
+import type { DeliveredEntry, OfflineEntry } from '../../domain/inbox';
+import type { MessageStatus } from '../../domain/message';
+import { chunks } from './chunks';
+import type { Database, Queryable } from './database';
+import { compare, devicesOf, insertMessages, mergeDeliveries } from './message-rows';
+
+/** What a batch of offline messages came to. */
+export interface Stored {
+  /** Rows that are new, for each recipient who has any. */
+  readonly newRows: ReadonlyMap<string, number>;
+  /** Entries whose id another sender's or conversation's message has; nothing was stored for them. */
+  readonly conflicting: ReadonlySet<OfflineEntry>;
+}
+
+/** One row that is to be in `inbox`. */
+interface Place {
+  readonly userId: string;
+  readonly msgId: string;
+  readonly expiresAt: number;
+}
+
+export class MessageStore {
+  /** `ttlMs`: how long a message waits for its recipient, counted from when we took it. */
+  constructor(
+    private readonly db: Database,
+    private readonly options: { readonly ttlMs: number },
+  ) {}
+
+  /**
+   * Stores each message (once, however many entries have it) and its place in the inbox of each of its
+   * recipients, in one transaction; a user's positions follow the order of the entries.
+   */
+  async storeOffline(entries: readonly OfflineEntry[]): Promise<Stored> {
+    if (entries.length === 0) return { newRows: new Map(), conflicting: new Set() };
+    return this.db.transaction(async (tx) => {
+      // Heads before messages: whoever shares a recipient with us waits here, holding nothing yet.
+      const users = [...new Set(entries.flatMap((entry) => entry.recipients))].sort(compare);
+      const heads = await lockHeads(tx, users);
+      const conflicting = await insertMessages(tx, entries);
+      const wanted = this.places(entries.filter((entry) => !conflicting.has(entry)));
+      const newRows = await insertPlaces(tx, await absentOf(tx, wanted), heads);
+      await raiseHeads(tx, newRows);
+      return { newRows, conflicting };
+    });
+  }
+
+  /**
+   * Stores messages that were delivered at once, in one transaction. Returns the entries whose id
+   * another sender's or conversation's message has; nothing was stored for them.
+   */
+  async storeDelivered(entries: readonly DeliveredEntry[]): Promise<ReadonlySet<DeliveredEntry>> {
+    if (entries.length === 0) return new Set();
+    return this.db.transaction(async (tx) => {
+      const conflicting = await insertMessages(tx, entries);
+      // For those that were stored before: as offline, or by another attempt of the same send.
+      const deliveries = entries
+        .filter((entry) => !conflicting.has(entry))
+        .map(({ message, deliveredAt, devices }) => {
+          return { msgId: message.msgId, deliveredAt, devices };
+        })
+        .sort((a, b) => compare(a.msgId, b.msgId));
+      await mergeDeliveries(tx, deliveries);
+      return conflicting;
+    });
+  }
+
+  /** What became of a stored message; `undefined` when there is none of this id. */
+  async findStatus(msgId: string): Promise<MessageStatus | undefined> {
+    const [row] = await this.db.select<{
+      delivered_at: number | null;
+      read_at: number | null;
+      delivered_devices: string | null;
+      inbox_state: number | null;
+    }>(
+      `SELECT m.delivered_at, m.read_at, m.delivered_devices, i.state AS inbox_state
+       FROM messages m LEFT JOIN inbox i ON i.user_id = m.recipient_id AND i.msg_id = m.msg_id
+       WHERE m.msg_id = ?`,
+      [msgId],
+    );
+    if (!row) return undefined;
+    return {
+      status: statusOf(row),
+      deliveredAt: row.delivered_at ?? 0,
+      readAt: row.read_at ?? 0,
+      deliveredDevices: devicesOf(row.delivered_devices),
+    };
+  }
+
+  private places(entries: readonly OfflineEntry[]): Place[] {
+    const places = new Map<string, Place>();
+    for (const { message, recipients } of entries) {
+      const expiresAt = message.acceptedAt + this.options.ttlMs;
+      for (const userId of recipients) {
+        const place = { userId, msgId: message.msgId, expiresAt };
+        if (!places.has(nameOf(place))) places.set(nameOf(place), place);
+      }
+    }
+    return [...places.values()];
+  }
+}
+
+/** Inbox states, as the migration documents them. */
+export const INBOX_STATE = { pending: 0, delivered: 1, expired: 2 } as const;
+
+function statusOf(row: {
+  read_at: number | null;
+  delivered_at: number | null;
+  inbox_state: number | null;
+}): MessageStatus['status'] {
+  if (row.read_at !== null) return 'read';
+  if (row.delivered_at !== null) return 'delivered';
+  return row.inbox_state === INBOX_STATE.expired ? 'failed' : 'pending';
+}
+
+/** Locks the users' heads, making those that are missing; returns each one's last position. */
+async function lockHeads(tx: Queryable, users: readonly string[]): Promise<Map<string, number>> {
+  const heads = new Map<string, number>();
+  for (const piece of chunks(users)) {
+    // Inserting locks, in our order, the rows that are there as well.
+    await tx.execute(
+      'INSERT INTO inbox_heads (user_id) VALUES ? ON DUPLICATE KEY UPDATE user_id = inbox_heads.user_id',
+      [piece.map((userId) => [userId])],
+    );
+    const rows = await tx.select<{ user_id: string; last_position: number }>(
+      'SELECT user_id, last_position FROM inbox_heads WHERE user_id IN (?) ORDER BY user_id FOR UPDATE',
+      [piece],
+    );
+    for (const row of rows) heads.set(row.user_id, row.last_position);
+  }
+  return heads;
+}
+
+/** The places that have no row yet, whatever its state. The heads are locked: the answer stays true. */
+async function absentOf(tx: Queryable, places: readonly Place[]): Promise<Place[]> {
+  const present = new Set<string>();
+  for (const piece of chunks(places)) {
+    const rows = await tx.select<{ userId: string; msgId: string }>(
+      'SELECT user_id AS userId, msg_id AS msgId FROM inbox WHERE (user_id, msg_id) IN (?)',
+      [piece.map((place) => [place.userId, place.msgId])],
+    );
+    for (const row of rows) present.add(nameOf(row));
+  }
+  return places.filter((place) => !present.has(nameOf(place)));
+}
+
+/** Inserts the places after their users' last positions; returns how many each user got. */
+async function insertPlaces(
+  tx: Queryable,
+  places: readonly Place[],
+  heads: ReadonlyMap<string, number>,
+): Promise<Map<string, number>> {
+  const counts = new Map<string, number>();
+  const rows = places.map(({ userId, msgId, expiresAt }) => {
+    const count = (counts.get(userId) ?? 0) + 1;
+    counts.set(userId, count);
+    return [userId, (heads.get(userId) ?? 0) + count, msgId, expiresAt];
+  });
+  for (const piece of chunks(rows)) {
+    await tx.execute('INSERT INTO inbox (user_id, position, msg_id, expires_at) VALUES ?', [piece]);
+  }
+  return counts;
+}
+
+async function raiseHeads(tx: Queryable, newRows: ReadonlyMap<string, number>): Promise<void> {
+  // The rows exist and are ours: this updates, it never inserts.
+  for (const piece of chunks([...newRows])) {
+    await tx.execute(
+      `INSERT INTO inbox_heads (user_id, last_position, pending) VALUES ?
+       ON DUPLICATE KEY UPDATE last_position = inbox_heads.last_position + VALUES(last_position),
+         pending = inbox_heads.pending + VALUES(pending)`,
+      [piece.map(([userId, count]) => [userId, count, count])],
+    );
+  }
+}
+
+/** No id contains `/`. */
+function nameOf(place: { userId: string; msgId: string }): string {
+  return `${place.userId}/${place.msgId}`;
+}

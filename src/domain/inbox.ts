@@ -1,0 +1,53 @@
+/** What waits for a user, and what became of it. Times are unix ms. */
+import type { SequencedMessage } from './message';
+
+/** A message that is to wait in the inbox of each of `recipients`. */
+export interface OfflineEntry {
+  readonly message: SequencedMessage;
+  readonly recipients: readonly string[];
+}
+
+/** A private message that reached at least one device. */
+export interface DeliveredEntry {
+  readonly message: SequencedMessage;
+  readonly deliveredAt: number;
+  readonly devices: readonly string[];
+}
+
+/** That one message reached these devices at that time. */
+export interface Delivery {
+  readonly msgId: string;
+  readonly deliveredAt: number;
+  readonly devices: readonly string[];
+}
+
+/** A message that waits, at its place in one user's inbox. */
+export interface InboxItem {
+  readonly position: number;
+  readonly message: SequencedMessage;
+}
+
+/**
+ * The items with each conversation's slots refilled in the order of its sequence numbers: two senders'
+ * appends may reach the inbox in another order than their numbers were given, and a client that sees
+ * the larger number first skips the smaller.
+ */
+export function inSequenceOrder(items: readonly InboxItem[]): InboxItem[] {
+  const queues = new Map<string, InboxItem[]>();
+  for (const item of items) {
+    const name = conversationName(item);
+    const queue = queues.get(name);
+    if (queue) queue.push(item);
+    else queues.set(name, [item]);
+  }
+  for (const queue of queues.values()) {
+    // Taken from the end below.
+    queue.sort((a, b) => b.message.sequenceNumber - a.message.sequenceNumber);
+  }
+  return items.map((item) => queues.get(conversationName(item))?.pop() ?? item);
+}
+
+function conversationName(item: InboxItem): string {
+  const { type, key } = item.message.conversation;
+  return `${type}:${key}`;
+}

@@ -1,0 +1,51 @@
+/** Entries for tests: every field has a value, what matters is given. */
+import { randomUUID } from 'node:crypto';
+import { privateConversation } from '../../src/domain/ids';
+import type { DeliveredEntry, OfflineEntry } from '../../src/domain/inbox';
+import type { SequencedMessage } from '../../src/domain/message';
+
+export type PrivateMessage = SequencedMessage & { readonly recipientId: string };
+
+/** An id nobody else uses. */
+export function uniqueId(prefix: string): string {
+  return `${prefix}-${randomUUID().slice(0, 8)}`;
+}
+
+export function message(given: Partial<PrivateMessage> = {}): PrivateMessage {
+  const senderId = given.senderId ?? uniqueId('sender');
+  const recipientId = given.recipientId ?? uniqueId('user');
+  return {
+    msgId: uniqueId('msg'),
+    conversation: privateConversation(senderId, recipientId),
+    content: 'hello',
+    sequenceNumber: 1,
+    timestamp: Date.now(),
+    acceptedAt: Date.now(),
+    metadata: {},
+    ...given,
+    senderId,
+    recipientId,
+  };
+}
+
+export function offline(given: Partial<PrivateMessage> = {}): OfflineEntry & {
+  readonly message: PrivateMessage;
+} {
+  const made = message(given);
+  return { message: made, recipients: [made.recipientId] };
+}
+
+export function delivered(
+  given: Partial<PrivateMessage> = {},
+  deliveredAt = Date.now(),
+  devices: readonly string[] = ['phone'],
+): DeliveredEntry {
+  return { message: message(given), deliveredAt, devices };
+}
+
+/** `count` messages of one sender for one user, numbered from 1. */
+export function series(count: number, recipientId: string, senderId = uniqueId('sender')) {
+  return Array.from({ length: count }, (_, i) =>
+    offline({ recipientId, senderId, sequenceNumber: i + 1 }),
+  );
+}
