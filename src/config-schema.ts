@@ -205,6 +205,18 @@ export const SETTINGS = {
     3_600,
     'How often the sweep looks for deliveries that were missed.',
   ),
+  IM_WORD_LISTS_DIR: setting({
+    schema: z.string().min(1).optional(),
+    fallback: undefined,
+    meaning: 'Folder of word lists (`NAME.txt`); without it messages are not screened.',
+    allowed: 'a folder',
+  }),
+  IM_WORD_LISTS_INTERVAL_MS: integer(
+    2_000,
+    50,
+    600_000,
+    'How often changed word lists are looked for; a change counts when two looks see the same.',
+  ),
   IM_SHUTDOWN_GRACE_MS: integer(
     10_000,
     100,

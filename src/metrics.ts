@@ -59,6 +59,8 @@ export function createMetrics() {
       'sequence_ceilings_reserved_total',
       'Blocks of sequence numbers reserved',
     ),
+    screened: counter('screened_total', 'Messages with a listed word, by what was done', 'action'),
+    wordListLoads: counter('word_list_loads_total', 'Word lists read anew', 'outcome'),
     consumed: counter('consumed_total', 'Records consumed', 'topic', 'outcome'),
     deliveries: counter('offline_deliveries_total', 'Messages delivered from the inbox'),
     deliveryStarts: counter(

@@ -17,6 +17,7 @@ import { RedisConnection } from './activities/redis/connection';
 import { InboxCounts } from './activities/redis/inbox-counts';
 import { MessageStates } from './activities/redis/message-states';
 import { Users } from './activities/user-service/users';
+import { WordLists } from './activities/word-lists/word-lists';
 import { listenGrpc } from './api/grpc-server';
 import { listenHttp } from './api/http-app';
 import { createImService } from './api/im-service';
@@ -26,11 +27,10 @@ import { createLogger } from './logger';
 import { createMetrics } from './metrics';
 import { projectRoot } from './paths';
 import { runProcess } from './process';
-import { plainContent } from './routing/content';
+import { createContentSteps } from './routing/content';
 import { findMessageStatus } from './routing/message-status';
 import { OfflineStore } from './routing/offline-store';
 import { PrivateRouter } from './routing/private-message';
-import type { ContentSteps } from './routing/content';
 import { Reservations } from './routing/reservation';
 
 /** How long a start waits for Redis; without it the server starts all the same and is not ready, ms. */
@@ -44,11 +44,8 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
-/** Builds the server out of its parts and listens. `content` is there for tests to replace. */
-export async function startServer(
-  config: Config,
-  content: ContentSteps = plainContent,
-): Promise<RunningServer> {
+/** Builds the server out of its parts and listens. */
+export async function startServer(config: Config): Promise<RunningServer> {
   const log = createLogger(config.LOG_LEVEL, 'server');
   const metrics = createMetrics();
   await migrate(config.MYSQL_URL, join(projectRoot(), 'migrations'));
@@ -104,6 +101,16 @@ export async function startServer(
     now: Date.now,
   });
 
+  const lists =
+    config.IM_WORD_LISTS_DIR === undefined
+      ? undefined
+      : await WordLists.open({
+          folder: config.IM_WORD_LISTS_DIR,
+          intervalMs: config.IM_WORD_LISTS_INTERVAL_MS,
+          log,
+          metrics,
+        });
+
   const router = new PrivateRouter({
     users,
     reservations: new Reservations({
@@ -112,7 +119,7 @@ export async function startServer(
       metrics,
       log,
     }),
-    content,
+    content: createContentSteps({ lists, metrics, log }),
     presence,
     pusher: new Pusher({ gateways, deadlineMs: config.IM_PUSH_DEADLINE_MS, log, metrics }),
     offline: new OfflineStore({
@@ -163,6 +170,7 @@ export async function startServer(
       await history.close();
       await producer.close();
       await kafkaHealth.close();
+      lists?.close();
       gateways.close();
       users.close();
       await presence.close();

@@ -76,7 +76,7 @@ export class PrivateRouter {
   ): Promise<PrivateAnswer> {
     const turn = this.turns.enter(message.conversation.key);
     try {
-      const screened = { ...message, content: this.deps.content.screen(message.content) };
+      const screened = { ...message, content: this.deps.content.screen(message) };
       const [sealed, presence] = await Promise.all([
         this.deps.content.seal(screened),
         this.deps.presence.lookup(message.recipientId),
