@@ -35,6 +35,8 @@ import { Reservations } from './routing/reservation';
 
 /** How long a start waits for Redis; without it the server starts all the same and is not ready, ms. */
 const START_WAIT_MS = 3_000;
+/** Registered devices whose gateways a readiness check asks. */
+const GATEWAY_SAMPLE = 50;
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 export interface RunningServer {
@@ -147,6 +149,11 @@ export async function startServer(
       redis: () => redis.ping(),
       kafka: () => kafkaHealth.ping(),
       etcd: () => presence.ping(),
+      gateway_service: async () =>
+        gateways.requireOne(
+          await presence.gatewayAddresses(GATEWAY_SAMPLE),
+          config.IM_PUSH_DEADLINE_MS,
+        ),
       user_service: () => users.ping(),
     },
     metrics,

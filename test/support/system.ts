@@ -5,6 +5,7 @@ import { loadConfig } from '../../src/config';
 import type { Config } from '../../src/config';
 import { startServer } from '../../src/server';
 import type { RunningServer } from '../../src/server';
+import type { ContentSteps } from '../../src/routing/content';
 import { TestGateway } from './gateway';
 import { ImClient } from './im-client';
 import { unique } from './ids';
@@ -42,15 +43,19 @@ type SendFunction = (
 ) => ReturnType<ImClient['routePrivate']>;
 
 /** One server with a user service, a gateway and a client of its own. */
-export async function startSystem(changes: Record<string, string> = {}): Promise<TestSystem> {
+export async function startSystem(
+  changes: Record<string, string> = {},
+  content?: ContentSteps,
+): Promise<TestSystem> {
   const users = new DevUserService(
     { grpcPort: 0, httpPort: 0, kafkaBrokers: [] },
     pino({ level: 'silent' }),
   );
   await users.start();
   const config = testConfig({ USER_SERVICE_ADDRESS: users.grpcAddress, ...changes });
-  const server = await startServer(config);
-  const gateway = await TestGateway.start(config.ETCD_ENDPOINTS);
+  const server = await startServer(config, content);
+  // The gateway's registry is the real one, also when the server's is taken away.
+  const gateway = await TestGateway.start(testConfig().ETCD_ENDPOINTS);
   const client = new ImClient(server.grpcPort);
   return {
     config,
