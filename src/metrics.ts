@@ -60,6 +60,8 @@ export function createMetrics() {
       'Blocks of sequence numbers reserved',
     ),
     consumed: counter('consumed_total', 'Records consumed', 'topic', 'outcome'),
+    consumerPartitions: gauge('consumer_partitions', 'Partitions this process reads', 'topic'),
+    consumerLag: gauge('consumer_lag', 'Records of those partitions yet to be read', 'topic'),
     deliveries: counter('offline_deliveries_total', 'Messages delivered from the inbox'),
     deliveryStarts: counter(
       'delivery_starts_total',

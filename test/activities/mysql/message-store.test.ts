@@ -50,7 +50,7 @@ describe('the message store', () => {
 
   it('stores the content of a group message once for many users', async () => {
     const group = groupConversation(uniqueId('group'));
-    const { recipientId: _, ...rest } = message({ conversation: group });
+    const rest = { ...message({ conversation: group }), recipientId: undefined };
     const recipients = Array.from({ length: 1_200 }, () => uniqueId('user'));
     const { newRows } = await store.storeOffline([{ message: rest, recipients }]);
     expect(newRows.size).toBe(1_200);
