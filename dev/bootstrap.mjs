@@ -6,7 +6,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { clearInterval, setInterval } from 'node:timers';
 import { fileURLToPath } from 'node:url';
 
@@ -112,13 +112,25 @@ function runCommand(file, commandArgs) {
 /** npm cannot tell us that it was killed. Then the command is ended: it would run on unseen. */
 function watchParent(child) {
   if (!process.env.npm_lifecycle_event) return;
-  const parent = process.ppid;
+  const before = ancestors();
   const timer = setInterval(() => {
-    if (process.ppid === parent) return;
+    if (ancestors() === before) return;
     clearInterval(timer);
     child.kill('SIGTERM');
   }, PARENT_CHECK_MS);
   timer.unref();
+}
+
+/** Our parent and, where it can be read, its parent: npm may run us through a shell. */
+function ancestors() {
+  const parent = process.ppid;
+  try {
+    const text = readFileSync(`/proc/${parent}/stat`, 'utf8');
+    const [, grandparent] = text.slice(text.lastIndexOf(')') + 2).split(' ');
+    return `${parent} ${grandparent}`;
+  } catch {
+    return String(parent); // No /proc here, or the parent has just ended.
+  }
 }
 
 function step(file, stepArgs, advice) {
@@ -147,7 +159,8 @@ function isSource(file) {
 /** Contents, not times: a checkout or a copy of the folder changes times and nothing else. */
 function digest(paths) {
   const hash = createHash('sha256');
-  for (const path of paths.toSorted()) hash.update(`${path}\0`).update(readFileSync(path));
+  for (const path of paths.toSorted())
+    hash.update(`${relative(ROOT, path)}\0`).update(readFileSync(path));
   return hash.digest('hex');
 }
 

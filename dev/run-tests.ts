@@ -37,6 +37,7 @@ interface Phase {
 class TestRun {
   private readonly given: NodeJS.ProcessEnv;
   private readonly stack: Stack;
+  private counts: Counts = { passed: 0, failed: 0, skipped: 0 };
   private interrupted = false;
   private jest: ChildProcess | undefined;
 
@@ -54,19 +55,9 @@ class TestRun {
       first: () => this.interrupt('SIGTERM'),
       second: () => this.interrupt('SIGKILL'),
     });
-    let counts: Counts = { passed: 0, failed: 0, skipped: 0 };
-    let succeeded = false;
+    let succeeded: boolean;
     try {
-      await this.bringUp(session);
-      const environment = await this.environment();
-      succeeded = true;
-      for (const phase of phasesFor(this.args)) {
-        if (this.interrupted) break;
-        say(`\n${phase.name}`);
-        const result = await this.runJest(phase, environment);
-        counts = add(counts, result.counts);
-        succeeded &&= result.exitCode === 0;
-      }
+      succeeded = await this.runPhases(session);
     } catch (error) {
       console.error(explain(error));
       succeeded = false;
@@ -77,10 +68,23 @@ class TestRun {
       session.end();
       stopListening();
     }
-    if (counts.passed + counts.failed === 0) say('No test ran.');
-    const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : '';
-    say(`\n${counts.passed} passed, ${counts.failed} failed${skipped}`);
-    return succeeded && !this.interrupted && counts.failed === 0 && counts.passed > 0 ? 0 : 1;
+    const { passed, failed, skipped } = this.counts;
+    if (passed + failed === 0) say('No test ran.');
+    say(`\n${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
+    return succeeded && !this.interrupted && failed === 0 && passed > 0 ? 0 : 1;
+  }
+
+  private async runPhases(session: Session): Promise<boolean> {
+    await this.bringUp(session);
+    const environment = await this.environment();
+    let succeeded = true;
+    for (const phase of phasesFor(this.args)) {
+      if (this.interrupted) return false;
+      say(`\n${phase.name}`);
+      const exitCode = await this.runJest(phase, environment);
+      succeeded &&= exitCode === 0;
+    }
+    return succeeded;
   }
 
   /** Fresh data each time, unless someone has the servers up already: then theirs, and they stay. */
@@ -106,10 +110,7 @@ class TestRun {
     };
   }
 
-  private async runJest(
-    phase: Phase,
-    env: NodeJS.ProcessEnv,
-  ): Promise<{ exitCode: number; counts: Counts }> {
+  private async runJest(phase: Phase, env: NodeJS.ProcessEnv): Promise<number> {
     const { root, dir } = this.stack.layout;
     const results = join(dir, 'jest-results.json');
     rmSync(results, { force: true });
@@ -124,7 +125,8 @@ class TestRun {
     });
     const exitCode = await exitOf(this.jest, results);
     this.jest = undefined;
-    return { exitCode, counts: countsFrom(results) };
+    this.counts = add(this.counts, countsFrom(results));
+    return exitCode;
   }
 
   private interrupt(signal: 'SIGTERM' | 'SIGKILL'): void {

@@ -29,7 +29,7 @@ function integer(fallback: number, min: number, max: number, meaning: string): S
 }
 
 function port(standard: number, meaning: string): Setting<number> {
-  return integer(standard, 1, 65_535, meaning);
+  return integer(standard, 0, 65_535, meaning);
 }
 
 function oneOf<const T extends readonly [string, ...string[]]>(

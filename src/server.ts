@@ -21,6 +21,7 @@ import { listenGrpc } from './api/grpc-server';
 import { listenHttp } from './api/http-app';
 import { createImService } from './api/im-service';
 import type { Config } from './config';
+import { messageOf } from './domain/errors';
 import { createLogger } from './logger';
 import { createMetrics } from './metrics';
 import { projectRoot } from './paths';
@@ -32,6 +33,8 @@ import { PrivateRouter } from './routing/private-message';
 import type { ContentSteps } from './routing/content';
 import { Reservations } from './routing/reservation';
 
+/** How long a start waits for Redis; without it the server starts all the same and is not ready, ms. */
+const START_WAIT_MS = 3_000;
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 export interface RunningServer {
@@ -125,6 +128,9 @@ export async function startServer(
     states,
   });
 
+  await redis.whenReady(START_WAIT_MS).catch((error: unknown) => {
+    log.warn({ err: messageOf(error) }, 'starting without Redis');
+  });
   const grpc = await listenGrpc(
     `${config.IM_BIND_ADDRESS}:${config.GRPC_PORT}`,
     createImService({
@@ -159,7 +165,7 @@ export async function startServer(
       await kafkaHealth.close();
       gateways.close();
       users.close();
-      presence.close();
+      await presence.close();
       await redis.close();
       await database.close();
       log.info('server stopped');

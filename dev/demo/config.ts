@@ -18,7 +18,7 @@ export function demoConfig(env: Env): DemoConfig {
   return {
     gatewayUrl: local('DEV_GATEWAY_HTTP_PORT', 8097),
     userServiceUrl: local('DEV_USER_SERVICE_HTTP_PORT', 8096),
-    imAddress: env.IM_GRPC_ADDRESS?.trim() || `127.0.0.1:${portFrom(env, 'GRPC_PORT', 9094)}`,
+    imAddress: env.DEV_IM_GRPC_ADDRESS?.trim() || `127.0.0.1:${portFrom(env, 'GRPC_PORT', 9094)}`,
     imUrl: local('HTTP_PORT', 8094),
     temporalAddress: addressFrom(env, 'TEMPORAL_ADDRESS', 7233),
     temporalNamespace: env.TEMPORAL_NAMESPACE || 'default',

@@ -27,10 +27,6 @@ export class Story {
     this.out.write(`\n${this.paint('bold', title)}\n`);
   }
 
-  note(text: string): void {
-    this.out.write(`    ${this.paint('dim', text)}\n`);
-  }
-
   link(label: string, url: string): void {
     this.out.write(`    ${this.paint('dim', label)} ${this.paint('cyan', url)}\n`);
   }

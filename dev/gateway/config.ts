@@ -27,7 +27,7 @@ export function gatewayConfig(env: Env): GatewayConfig {
     etcdEndpoints:
       etcdEndpoints.length > 0 ? etcdEndpoints : [`127.0.0.1:${shiftedPort(env, 2379)}`],
     kafkaBrokers: listFrom(env, 'KAFKA_BROKERS'),
-    imAddress: env.IM_GRPC_ADDRESS?.trim() || `127.0.0.1:${imPort}`,
+    imAddress: env.DEV_IM_GRPC_ADDRESS?.trim() || `127.0.0.1:${imPort}`,
     userServiceAddress: addressFrom(env, 'USER_SERVICE_ADDRESS', 9096),
     leaseSeconds: 90,
   };

@@ -19,7 +19,7 @@ export interface GroupEvents {
 
 export class GroupConsumer {
   private readonly stopped = new AbortController();
-  private readonly backoff = new Backoff(500, 10_000);
+  private readonly backoff = new Backoff(250, 2_000);
   private running: Promise<void> | undefined;
   private consuming = false;
   private hasJoined = false;
@@ -63,7 +63,10 @@ export class GroupConsumer {
     const consumer = this.kafka.consumer({
       groupId: this.groupId,
       allowAutoTopicCreation: false,
-      sessionTimeout: 10_000,
+      // The least a broker allows: after its restart a consumer that comes back waits this long for its
+      // own former self to be given up.
+      sessionTimeout: 6_000,
+      heartbeatInterval: 2_000,
       maxWaitTimeInMs: 1_000, // of an idle poll; a record ends it at once
       // kafkajs' own restarts keep their failure count for ever; a new consumer starts from nothing.
       retry: { retries: 2, restartOnFailure: () => Promise.resolve(false) },
@@ -94,7 +97,7 @@ export class GroupConsumer {
   }
 
   private onFetch(): void {
-    if (this.consuming) return;
+    if (this.consuming || this.stopped.signal.aborted) return;
     this.consuming = true;
     this.backoff.reset();
     this.log.info({ groupId: this.groupId }, 'reading group messages');

@@ -67,7 +67,7 @@ export class Presence {
     onMoved: () => void,
   ): Promise<void> {
     const { key } = entry;
-    const backoff = new Backoff(200, 5_000);
+    const backoff = new Backoff(200, 2_000);
     let before = false;
     let moved = false;
     while (!released.aborted && !moved) {

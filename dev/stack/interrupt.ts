@@ -24,9 +24,10 @@ export function onInterrupt(handlers: {
   // A reader that has gone (`npm start | head`, a closed terminal) must not end us half-way.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   // The starter (dev/bootstrap.mjs) passes signals on; if it is killed itself it cannot.
-  const starter = process.env['BOOTSTRAP_PID'];
+  const starter = process.ppid;
+  const fromBootstrap = process.env['BOOTSTRAP_PID'] === String(starter);
   const parentCheck = setInterval(() => {
-    if (starter && firstAt === undefined && String(process.ppid) !== starter) listener('SIGTERM');
+    if (fromBootstrap && firstAt === undefined && process.ppid !== starter) listener('SIGTERM');
   }, PARENT_CHECK_MS);
   return () => {
     clearInterval(parentCheck);

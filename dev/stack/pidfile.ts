@@ -38,8 +38,9 @@ function identityFromProc(pid: number): string | undefined {
   }
   // The program's name may hold spaces and parentheses; the fields after its last ")" are regular.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  const [state, startTicks] = [fields[0], fields[19]];
-  if (state === 'Z' || state === 'X') return undefined;
+  const [state, threads, startTicks] = [fields[0], Number(fields[17]), fields[19]];
+  // A killed process whose first thread is a zombie still holds its ports while others are ending.
+  if (state === 'X' || (state === 'Z' && threads <= 1)) return undefined;
   const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
   return `${boot}/${startTicks}`;
 }

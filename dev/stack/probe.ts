@@ -112,13 +112,13 @@ export async function waitHealthy(
   name: ServerName,
   environment: StackEnvironment,
   deadlineMs: number,
-  stillRunning: () => boolean,
+  stillRunning: () => Promise<boolean>,
 ): Promise<string | undefined> {
   const deadline = Date.now() + deadlineMs;
   for (;;) {
     const trouble = await ailment(name, environment);
     if (trouble === undefined) return undefined;
-    if (!stillRunning()) return 'it ended';
+    if (!(await stillRunning())) return 'it ended';
     if (Date.now() > deadline) return `${trouble} (waited ${deadlineMs / 1000} s)`;
     await sleep(PROBE_INTERVAL_MS);
   }

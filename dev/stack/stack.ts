@@ -155,11 +155,7 @@ export class Stack {
   private async bring(backend: Backend, name: ServerName): Promise<void> {
     const began = performance.now();
     await backend.launch(name);
-    let alive = true;
-    const stillRunning = (): boolean => {
-      void backend.whereabouts(name).then((where) => (alive = where !== undefined));
-      return alive;
-    };
+    const stillRunning = async (): Promise<boolean> => Boolean(await backend.whereabouts(name));
     const trouble = await waitHealthy(name, this.environment, BOOT_DEADLINE_MS, stillRunning);
     if (trouble !== undefined) {
       throw new StackError(`${name} did not start: ${trouble}.\n${await backend.logTail(name)}`);

@@ -34,7 +34,7 @@ interface Waiting {
 export class KafkaMembershipEvents implements MembershipEvents {
   private readonly producer: Producer;
   private readonly stopped = new AbortController();
-  private readonly backoff = new Backoff(200, 5_000);
+  private readonly backoff = new Backoff(200, 2_000);
   private queue: MembershipChange[] = [];
   private queuedEver = 0;
   private sentEver = 0;

@@ -85,12 +85,14 @@ export class WorkerRunner {
         shutdownGraceTime: graceMs * 0.6,
         shutdownForceTime: graceMs,
       });
-      if (this.stopping.signal.aborted) return;
+      const running = worker.run();
       this.worker = worker;
       started();
       metrics.temporalWorker.set(1);
       log.info({ taskQueue }, 'Temporal worker runs');
-      await worker.run();
+      // Asked to stop while it was made: only a worker that runs can be ended.
+      if (this.stopping.signal.aborted) worker.shutdown();
+      await running;
     } finally {
       metrics.temporalWorker.set(0);
       this.worker = undefined;

@@ -44,7 +44,11 @@ beforeAll(async () => {
   await admin.connect();
   await admin.createTopics({
     waitForLeaders: true,
-    topics: ['group_msg', 'membership_change'].map((topic) => ({ topic })),
+    // As in production; created here only if this test is the first to need them.
+    topics: [
+      { topic: 'group_msg', numPartitions: 32 },
+      { topic: 'membership_change', numPartitions: 16 },
+    ],
   });
   producer = kafka.producer({ allowAutoTopicCreation: false });
   await producer.connect();

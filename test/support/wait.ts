@@ -1,12 +1,15 @@
-/** Resolves once `condition` holds; rejects after `ms`, naming what was waited for. */
-export async function until(
+/** Waiting in tests: for a condition, never for a time. */
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Resolves when `condition` holds; rejects, naming `what`, after `timeoutMs`. */
+export async function waitFor(
   what: string,
-  condition: () => boolean | Promise<boolean>,
-  ms = 20_000,
+  timeoutMs: number,
+  condition: () => Promise<boolean>,
 ): Promise<void> {
-  const end = Date.now() + ms;
+  const end = Date.now() + timeoutMs;
   while (!(await condition())) {
-    if (Date.now() > end) throw new Error(`waited ${ms} ms in vain until ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    if (Date.now() > end) throw new Error(`waited ${timeoutMs} ms in vain for ${what}`);
+    await sleep(10);
   }
 }

@@ -20,7 +20,9 @@ let updated: Promise<void> | undefined;
 export async function installPackages(packages: readonly string[]): Promise<void> {
   requireApt(packages);
   const install = ['install', '-y', '--no-install-recommends', ...packages];
-  const elevated = await elevation(packages);
+  const elevated = await elevation(
+    `sudo apt-get update && sudo apt-get install -y --no-install-recommends ${packages.join(' ')}`,
+  );
   const apt = async (args: readonly string[]): Promise<string> => {
     const [file = '', ...rest] = [...elevated, 'apt-get', ...APT_OPTIONS, ...args];
     return run(file, rest, { timeoutMs: INSTALL_TIMEOUT_MS, env: APT_ENV });
@@ -47,7 +49,7 @@ export async function unpackPackage(name: string, dir: string): Promise<void> {
       await download();
     } catch (error) {
       if (!(error instanceof StackError)) throw error;
-      updated ??= updateLists(name);
+      updated ??= updateLists();
       await updated;
       await download();
     }
@@ -57,9 +59,9 @@ export async function unpackPackage(name: string, dir: string): Promise<void> {
   });
 }
 
-async function updateLists(wanted: string): Promise<void> {
+async function updateLists(): Promise<void> {
   const [file = '', ...rest] = [
-    ...(await elevation([wanted])),
+    ...(await elevation('sudo apt-get update')),
     'apt-get',
     ...APT_OPTIONS,
     'update',
@@ -74,11 +76,11 @@ function requireApt(packages: readonly string[]): void {
   );
 }
 
-/** The prefix that makes a command root's. Never asks for a password. */
-async function elevation(packages: readonly string[]): Promise<string[]> {
+/** The prefix that makes a command root's; `byHand` is for who cannot. Never asks for a password. */
+async function elevation(byHand: string): Promise<string[]> {
   if (process.getuid?.() === 0) return [];
   if (which('sudo') && (await succeeds('sudo', ['-n', 'true']))) return ['sudo', '-n', '-E'];
   throw new StackError(
-    `Root is needed once, to install packages. Run this, then start again:\n  sudo apt-get update && sudo apt-get install -y --no-install-recommends ${packages.join(' ')}`,
+    `Root is needed once, for packages. Run this, then start again:\n  ${byHand}`,
   );
 }

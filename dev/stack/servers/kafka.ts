@@ -1,6 +1,6 @@
 /** Kafka, one broker that is its own KRaft controller, run from jars that Maven copied. */
 import { createHash, randomUUID } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { StackError } from '../errors';
@@ -67,6 +67,7 @@ export function kafkaServer({ layout, ports }: ServerContext): NativeServer {
           ],
           { timeoutMs: 120_000, env: serverEnvironment() },
         );
+        rmSync(draftSettings);
       });
     },
 
@@ -106,6 +107,9 @@ function settings(dir: string, brokerPort: number, controllerPort: number): stri
     'transaction.state.log.num.partitions': 4,
     'share.coordinator.state.topic.replication.factor': 1,
     'share.coordinator.state.topic.min.isr': 1,
+    // A killed broker may register again only when its old session is over: 9 s by default.
+    'broker.session.timeout.ms': 4_000,
+    'broker.heartbeat.interval.ms': 1_000,
     'group.initial.rebalance.delay.ms': 0,
     // The default, 128 MB, is a quarter of the heap.
     'log.cleaner.dedupe.buffer.size': 16 * 1024 * 1024,

@@ -8,12 +8,13 @@
  */
 import { noop } from 'cockatiel';
 import { Etcd3 } from 'etcd3';
-import type { IWatchResponse } from 'etcd3';
+import type { IWatchResponse, Watcher } from 'etcd3';
 import { LRUCache } from 'lru-cache';
 import { messageOf } from '../../domain/errors';
 import type { Device } from '../../domain/message';
 import type { Logger } from '../../logger';
 import type { Metrics } from '../../metrics';
+import { withDeadline } from '../deadline';
 import { parseDevice, parseKey, REGISTRY_PREFIX, userPrefix } from './registry';
 
 /** How often etcd is asked whether it is there: how long a silent one can be taken for healthy, ms. */
@@ -57,6 +58,7 @@ export class Presence {
     { changes: Change[]; answer: Promise<PresenceAnswer> }
   >();
   private readonly appearListeners: ((userId: string) => void)[] = [];
+  private watcher: Watcher;
   private watching = false;
   private reachable = true;
   private closed = false;
@@ -67,7 +69,7 @@ export class Presence {
     this.known = new LRUCache({ max: options.cacheMax });
     this.etcd = connect(options);
     this.probeTimer = setInterval(() => void this.probe(), PROBE_INTERVAL_MS);
-    this.watch();
+    this.watcher = this.watch();
   }
 
   /** The user's devices; from memory while the watch is healthy, else from etcd. Never rejects. */
@@ -93,12 +95,17 @@ export class Presence {
     await this.etcd.get('health').exec();
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.closed = true;
     clearInterval(this.probeTimer);
     clearTimeout(this.rewatchTimer);
     this.setWatching(false);
-    // Closing the client ends the stream; a cancel that waits for etcd's answer could wait for ever.
+    try {
+      // Closing the client leaves the watch's stream open.
+      await withDeadline(this.watcher.cancel(), this.options.deadlineMs, 'ending the watch');
+    } catch (error) {
+      this.options.log.debug({ err: messageOf(error) }, 'registry: watch not ended');
+    }
     this.etcd.close();
   }
 
@@ -142,8 +149,7 @@ export class Presence {
     return { devices: entry ? [...entry.devices.values()] : [], certain: false };
   }
 
-  private watch(): void {
-    if (this.closed) return;
+  private watch(): Watcher {
     const watcher = this.etcd.watch().prefix(REGISTRY_PREFIX).watcher();
     watcher.on('connected', () => {
       this.known.clear();
@@ -155,8 +161,10 @@ export class Presence {
     watcher.on('error', (error) => {
       this.options.log.warn({ err: error.message }, 'registry: watch ended, watching again');
       this.setWatching(false);
-      this.rewatchTimer = setTimeout(() => this.watch(), REWATCH_DELAY_MS);
+      if (this.closed) return;
+      this.rewatchTimer = setTimeout(() => (this.watcher = this.watch()), REWATCH_DELAY_MS);
     });
+    return watcher;
   }
 
   private onEvents(response: IWatchResponse): void {

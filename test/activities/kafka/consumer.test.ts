@@ -7,7 +7,7 @@ import { deadLetterTopic } from '../../../src/activities/kafka/topics';
 import { PoisonRecordError } from '../../../src/domain/records';
 import { createMetrics } from '../../../src/metrics';
 import { connectKafka, createProducer, createTopic, log, readTopic } from '../../support/kafka';
-import { until } from '../../support/wait';
+import { waitFor } from '../../support/wait';
 
 describe('a consumer', () => {
   let kafka: Kafka;
@@ -61,7 +61,7 @@ describe('a consumer', () => {
       return Promise.resolve(records.map((n) => (n === 2 ? 'not 2' : undefined)));
     });
     await append(topic, [4]);
-    await until('4 was handled', () => seen.includes(4));
+    await waitFor('4 was handled', 20_000, () => Promise.resolve(seen.includes(4)));
     expect(seen).toEqual([1, 2, 3, 4]);
     const dead = await readTopic(kafka, deadLetterTopic(topic), 2);
     expect(dead).toEqual([
@@ -94,7 +94,7 @@ describe('a consumer', () => {
       handled.push(...records);
       return Promise.resolve(accept(records));
     });
-    await until('all were handled', () => handled.length >= 3);
+    await waitFor('all were handled', 20_000, () => Promise.resolve(handled.length >= 3));
     expect(handled).toEqual([1, 2, 3]);
   });
 
@@ -108,14 +108,14 @@ describe('a consumer', () => {
       first.push(...records);
       return Promise.resolve(accept(records));
     });
-    await until('the first 50 were handled', () => first.length === 50);
+    await waitFor('the first 50 were handled', 20_000, () => Promise.resolve(first.length === 50));
     await one.close();
     await append(topic, range(51, 100), 'a');
     consume(topic, groupId, (records) => {
       second.push(...records);
       return Promise.resolve(accept(records));
     });
-    await until('the others were handled', () => second.length >= 50);
+    await waitFor('the others were handled', 20_000, () => Promise.resolve(second.length >= 50));
     expect(second).toEqual(range(51, 100));
   });
 
@@ -124,13 +124,15 @@ describe('a consumer', () => {
     const groupId = randomUUID();
     const handle = (records: readonly number[]) => Promise.resolve(accept(records));
     const one = consume(topic, groupId, handle);
-    await until('one has all', () => one.assigned.size === 4);
+    await waitFor('one has all', 20_000, () => Promise.resolve(one.assigned.size === 4));
     await expect(one.check()).resolves.toBeUndefined();
     const two = consume(topic, groupId, handle);
-    await until('each has half', () => one.assigned.size === 2 && two.assigned.size === 2);
+    await waitFor('each has half', 20_000, () =>
+      Promise.resolve(one.assigned.size === 2 && two.assigned.size === 2),
+    );
     expect(new Set([...one.assigned, ...two.assigned]).size).toBe(4);
     await one.close();
     await expect(one.check()).rejects.toThrow('not in the consumer group');
-    await until('the other has all', () => two.assigned.size === 4);
+    await waitFor('the other has all', 20_000, () => Promise.resolve(two.assigned.size === 4));
   });
 });

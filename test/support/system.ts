@@ -1,0 +1,77 @@
+/** The product as a test needs it: servers in this process, on free ports, against the real stack. */
+import { pino } from 'pino';
+import { DevUserService } from '../../dev/user-service/user-service';
+import { loadConfig } from '../../src/config';
+import type { Config } from '../../src/config';
+import { startServer } from '../../src/server';
+import type { RunningServer } from '../../src/server';
+import { TestGateway } from './gateway';
+import { ImClient } from './im-client';
+import { unique } from './ids';
+
+/** The configuration `npm test` gave, on free ports, quiet. */
+export function testConfig(changes: Record<string, string> = {}): Config {
+  return loadConfig({
+    ...process.env,
+    NODE_ENV: 'test',
+    LOG_LEVEL: process.env['TEST_LOG_LEVEL'] ?? 'silent',
+    GRPC_PORT: '0',
+    HTTP_PORT: '0',
+    IM_WORKER_HTTP_PORT: '0',
+    ...changes,
+  });
+}
+
+export interface TestSystem {
+  readonly config: Config;
+  readonly server: RunningServer;
+  readonly users: DevUserService;
+  readonly client: ImClient;
+  readonly gateway: TestGateway;
+  /** Sends a private message and resolves to its answer and its id. */
+  send: SendFunction;
+  http(path: string): Promise<Response>;
+  close(): Promise<void>;
+}
+
+type SendFunction = (
+  senderId: string,
+  recipientId: string,
+  content?: string,
+  msgId?: string,
+) => ReturnType<ImClient['routePrivate']>;
+
+/** One server with a user service, a gateway and a client of its own. */
+export async function startSystem(changes: Record<string, string> = {}): Promise<TestSystem> {
+  const users = new DevUserService(
+    { grpcPort: 0, httpPort: 0, kafkaBrokers: [] },
+    pino({ level: 'silent' }),
+  );
+  await users.start();
+  const config = testConfig({ USER_SERVICE_ADDRESS: users.grpcAddress, ...changes });
+  const server = await startServer(config);
+  const gateway = await TestGateway.start(config.ETCD_ENDPOINTS);
+  const client = new ImClient(server.grpcPort);
+  return {
+    config,
+    server,
+    users,
+    client,
+    gateway,
+    send: (senderId, recipientId, content = 'hello', msgId = unique('msg')) =>
+      client.routePrivate({
+        msg_id: msgId,
+        sender_id: senderId,
+        recipient_id: recipientId,
+        content,
+        timestamp: Date.now(),
+      }),
+    http: (path) => fetch(`http://127.0.0.1:${server.httpPort}${path}`),
+    close: async () => {
+      client.close();
+      await server.close();
+      await gateway.stop();
+      await users.stop();
+    },
+  };
+}
