@@ -19,6 +19,8 @@ export function testConfig(changes: Record<string, string> = {}): Config {
     GRPC_PORT: '0',
     HTTP_PORT: '0',
     IM_WORKER_HTTP_PORT: '0',
+    // The machine of the tests is shared: what they claim of order and safety must not hang on its speed.
+    IM_KAFKA_DEADLINE_MS: '3000',
     ...changes,
   });
 }
