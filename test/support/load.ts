@@ -19,6 +19,7 @@ interface Sent {
   readonly answer: RouteResponse;
 }
 
+const CONTENT = 'under load';
 /** Users of each kind; every user has several conversations' worth of messages. */
 const USERS = 10;
 
@@ -26,6 +27,7 @@ export class Load {
   readonly answered: Sent[] = [];
   /** Calls that ended without an answer; a client would send these again. */
   readonly unanswered: string[] = [];
+  private readonly recipients = new Map<string, string>();
   private readonly online = Array.from({ length: USERS }, () => unique('online'));
   private readonly offline = Array.from({ length: USERS }, () => unique('offline'));
   private readonly sender = unique('sender');
@@ -65,6 +67,11 @@ export class Load {
     );
   }
 
+  /** Sends a message again, as a gateway does that had no answer. */
+  retry(msgId: string): Promise<RouteResponse> {
+    return this.send(this.sender, this.recipients.get(msgId) ?? '', CONTENT, msgId);
+  }
+
   async stop(): Promise<void> {
     this.stopped = true;
     await this.running;
@@ -96,7 +103,8 @@ export class Load {
 
   private one(recipientId: string): void {
     const msgId = unique('msg');
-    const call = this.send(this.sender, recipientId, 'under load', msgId)
+    this.recipients.set(msgId, recipientId);
+    const call = this.send(this.sender, recipientId, CONTENT, msgId)
       .then(
         (answer) => void this.answered.push({ msgId, recipientId, answer }),
         () => void this.unanswered.push(msgId),

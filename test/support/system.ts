@@ -86,7 +86,8 @@ export async function startSystem(
   };
 }
 
-async function startUsers(grpcPort: number): Promise<DevUserService> {
+/** A user service on a port, 0 for any. */
+export async function startUsers(grpcPort: number): Promise<DevUserService> {
   const users = new DevUserService(
     { grpcPort, httpPort: 0, kafkaBrokers: [] },
     pino({ level: 'silent' }),
