@@ -62,7 +62,10 @@ export function createMetrics() {
     screened: counter('screened_total', 'Messages with a listed word, by what was done', 'action'),
     wordListLoads: counter('word_list_loads_total', 'Word lists read anew', 'outcome'),
     consumed: counter('consumed_total', 'Records consumed', 'topic', 'outcome'),
+    consumerPartitions: gauge('consumer_partitions', 'Partitions this process reads', 'topic'),
+    consumerLag: gauge('consumer_lag', 'Records of those partitions yet to be read', 'topic'),
     deliveries: counter('offline_deliveries_total', 'Messages delivered from the inbox'),
+    temporalWorker: gauge('temporal_worker', '1 while the Temporal worker polls'),
     deliveryStarts: counter(
       'delivery_starts_total',
       'Temporal calls that start offlineDelivery',

@@ -1,5 +1,6 @@
 /** The server process: gRPC and REST. Stateless; run as many as there are cores and machines. */
 import { join } from 'node:path';
+import { withDeadline } from './activities/deadline';
 import { Presence } from './activities/etcd/presence';
 import { Gateways } from './activities/gateway/gateways';
 import { Pusher } from './activities/gateway/pusher';
@@ -7,6 +8,7 @@ import { createKafka } from './activities/kafka/client';
 import { KafkaHealth } from './activities/kafka/health';
 import { History } from './activities/kafka/history';
 import { BatchingProducer } from './activities/kafka/producer';
+import { ensureTopics, TOPICS, topicSpecs } from './activities/kafka/topics';
 import { Ceilings } from './activities/mysql/ceilings';
 import { Database } from './activities/mysql/database';
 import { generationOf } from './activities/mysql/generations';
@@ -24,17 +26,24 @@ import { createImService } from './api/im-service';
 import type { Config } from './config';
 import { messageOf } from './domain/errors';
 import { createLogger } from './logger';
+import type { Logger } from './logger';
 import { createMetrics } from './metrics';
 import { projectRoot } from './paths';
 import { runProcess } from './process';
 import { createContentSteps } from './routing/content';
+import type { ContentSteps } from './routing/content';
 import { findMessageStatus } from './routing/message-status';
 import { OfflineStore } from './routing/offline-store';
 import { PrivateRouter } from './routing/private-message';
 import { Reservations } from './routing/reservation';
+import { Temporal } from './temporal/client';
 
-/** How long a start waits for Redis; without it the server starts all the same and is not ready, ms. */
-const START_WAIT_MS = 3_000;
+/** How long a start waits for a server it can be without for a while, ms. */
+const START_WAIT_MS = 5_000;
+/** Registered devices whose gateways a readiness check asks. */
+const GATEWAY_SAMPLE = 50;
+const WRITTEN_TOPICS = [TOPICS.offline, TOPICS.delivered, TOPICS.group];
+const TEMPORAL_PING_MS = 1_000;
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 export interface RunningServer {
@@ -44,8 +53,11 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
-/** Builds the server out of its parts and listens. */
-export async function startServer(config: Config): Promise<RunningServer> {
+/** Builds the server out of its parts and listens. `givenContent` is there for tests to replace. */
+export async function startServer(
+  config: Config,
+  givenContent?: ContentSteps,
+): Promise<RunningServer> {
   const log = createLogger(config.LOG_LEVEL, 'server');
   const metrics = createMetrics();
   await migrate(config.MYSQL_URL, join(projectRoot(), 'migrations'));
@@ -110,6 +122,10 @@ export async function startServer(config: Config): Promise<RunningServer> {
           log,
           metrics,
         });
+  const temporal = new Temporal({
+    address: config.TEMPORAL_ADDRESS,
+    namespace: config.TEMPORAL_NAMESPACE,
+  });
 
   const router = new PrivateRouter({
     users,
@@ -119,7 +135,7 @@ export async function startServer(config: Config): Promise<RunningServer> {
       metrics,
       log,
     }),
-    content: createContentSteps({ lists, metrics, log }),
+    content: givenContent ?? createContentSteps({ lists, metrics, log }),
     presence,
     pusher: new Pusher({ gateways, deadlineMs: config.IM_PUSH_DEADLINE_MS, log, metrics }),
     offline: new OfflineStore({
@@ -135,9 +151,15 @@ export async function startServer(config: Config): Promise<RunningServer> {
     states,
   });
 
-  await redis.whenReady(START_WAIT_MS).catch((error: unknown) => {
-    log.warn({ err: messageOf(error) }, 'starting without Redis');
-  });
+  await startUp('Kafka topics', log, (deadlineMs) =>
+    ensureTopics(kafka, topicSpecs(config), {
+      replication: config.IM_KAFKA_REPLICATION,
+      deadlineMs,
+      log,
+    }),
+  );
+  await startUp('Kafka', log, () => producer.warmUp(WRITTEN_TOPICS));
+  await startUp('Redis', log, () => redis.whenReady());
   const grpc = await listenGrpc(
     `${config.IM_BIND_ADDRESS}:${config.GRPC_PORT}`,
     createImService({
@@ -154,7 +176,13 @@ export async function startServer(config: Config): Promise<RunningServer> {
       redis: () => redis.ping(),
       kafka: () => kafkaHealth.ping(),
       etcd: () => presence.ping(),
+      gateway_service: async () =>
+        gateways.requireOne(
+          await presence.gatewayAddresses(GATEWAY_SAMPLE),
+          config.IM_PUSH_DEADLINE_MS,
+        ),
       user_service: () => users.ping(),
+      temporal: () => temporal.ping(TEMPORAL_PING_MS),
     },
     metrics,
     log,
@@ -174,11 +202,25 @@ export async function startServer(config: Config): Promise<RunningServer> {
       gateways.close();
       users.close();
       await presence.close();
+      await temporal.close();
       await redis.close();
       await database.close();
       log.info('server stopped');
     },
   };
+}
+
+/** Waits a while for what is nice to have at the first request; without it `/ready` says so. */
+async function startUp(
+  what: string,
+  log: Logger,
+  work: (deadlineMs: number) => Promise<unknown>,
+): Promise<void> {
+  try {
+    await withDeadline(work(START_WAIT_MS), START_WAIT_MS, what);
+  } catch (error) {
+    log.warn({ err: messageOf(error) }, `starting without ${what}`);
+  }
 }
 
 if (require.main === module) runProcess('server', startServer);
