@@ -217,6 +217,33 @@ export const SETTINGS = {
     600_000,
     'How often changed word lists are looked for; a change counts when two looks see the same.',
   ),
+  ENCRYPTION: oneOf(
+    ['on', 'off'],
+    'off',
+    'Whether new messages are stored encrypted; those stored before stay readable either way.',
+  ),
+  IM_MASTER_KEYS: setting({
+    schema: z.string().min(1).optional(),
+    fallback: undefined,
+    meaning: 'Master keys that wrap the data keys of users; the first wraps new ones.',
+    allowed: '`ID:KEY` of 32 bytes in base64, several with commas between',
+    secret: true,
+  }),
+  IM_MASTER_KEYS_FILE: setting({
+    schema: z.string().min(1).optional(),
+    fallback: undefined,
+    meaning: 'File with the master keys, one a line; it goes before IM_MASTER_KEYS.',
+    allowed: 'a file',
+  }),
+  IM_USER_KEY_DAYS: integer(90, 1, 3_650, "How long a user's data key is used for new messages."),
+  IM_KEY_CACHE_MAX: integer(100_000, 1, 10_000_000, 'Data keys a process keeps unwrapped.'),
+  IM_KEY_CACHE_TTL_S: integer(600, 1, 86_400, 'How long a process keeps a data key unwrapped.'),
+  IM_KEY_DEADLINE_MS: integer(
+    2_000,
+    50,
+    30_000,
+    'How long data keys are asked for, with retries, before a message is refused.',
+  ),
   IM_SHUTDOWN_GRACE_MS: integer(
     10_000,
     100,

@@ -25,6 +25,7 @@ import { listenHttp } from './api/http-app';
 import { createImService } from './api/im-service';
 import type { Config } from './config';
 import { messageOf } from './domain/errors';
+import { createEncryption } from './encryption';
 import { createLogger } from './logger';
 import type { Logger } from './logger';
 import { createMetrics } from './metrics';
@@ -122,6 +123,7 @@ export async function startServer(
           log,
           metrics,
         });
+  const encryption = await createEncryption(config, database, { metrics, log });
   const temporal = new Temporal({
     address: config.TEMPORAL_ADDRESS,
     namespace: config.TEMPORAL_NAMESPACE,
@@ -135,7 +137,14 @@ export async function startServer(
       metrics,
       log,
     }),
-    content: givenContent ?? createContentSteps({ lists, metrics, log }),
+    content:
+      givenContent ??
+      createContentSteps({
+        lists,
+        keys: config.ENCRYPTION === 'on' ? encryption.content : undefined,
+        metrics,
+        log,
+      }),
     presence,
     pusher: new Pusher({ gateways, deadlineMs: config.IM_PUSH_DEADLINE_MS, log, metrics }),
     offline: new OfflineStore({

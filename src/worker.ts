@@ -22,6 +22,7 @@ import type { Config } from './config';
 import { createDeliveredConsumer } from './consumers/delivered-messages';
 import { DeliveryTrigger } from './consumers/delivery-trigger';
 import { createOfflineConsumer } from './consumers/offline-messages';
+import { createEncryption } from './encryption';
 import { createLogger } from './logger';
 import { createMetrics } from './metrics';
 import { projectRoot } from './paths';
@@ -132,8 +133,10 @@ export async function startWorker(
     concurrency: partitions.get(TOPICS.delivered) ?? 0,
   });
 
+  const encryption = await createEncryption(config, database, { metrics, log });
   const delivery = new InboxDelivery({
     inbox,
+    content: encryption.content,
     presence,
     pusher: new Pusher({ gateways, deadlineMs: config.IM_PUSH_DEADLINE_MS, log, metrics }),
     states: new MessageStates(redis),
@@ -147,7 +150,15 @@ export async function startWorker(
     namespace: config.TEMPORAL_NAMESPACE,
     taskQueue,
     workflows,
-    activities: createActivities({ delivery, inbox, presence, requests, now: Date.now, log }),
+    activities: createActivities({
+      delivery,
+      inbox,
+      presence,
+      requests,
+      userKeys: encryption,
+      now: Date.now,
+      log,
+    }),
     prepare: async () => {
       await registerSearchAttributes(temporal, config.TEMPORAL_NAMESPACE);
       await ensureSweepSchedule(temporal, { taskQueue, intervalS: config.IM_SWEEP_INTERVAL_S });

@@ -4,6 +4,7 @@ import type { SequencedMessage } from '../domain/message';
 import type { WordFilter } from '../domain/word-filter/word-filter';
 import type { Logger } from '../logger';
 import type { Metrics } from '../metrics';
+import type { ContentKeys } from './content-keys';
 
 export interface ContentSteps {
   /** The content as recipients are to see it. Throws ROUTING_FAILED when it is refused. */
@@ -15,12 +16,14 @@ export interface ContentSteps {
 export interface ContentDeps {
   /** Asked for each message: the lists change while we run. `undefined`: there are none. */
   readonly lists: { readonly filter: WordFilter } | undefined;
+  /** `undefined`: new messages are stored in clear. */
+  readonly keys: Pick<ContentKeys, 'seal'> | undefined;
   readonly metrics: Metrics;
   readonly log: Logger;
 }
 
-/** Screening by word lists. Logs ids only, never what was found. */
-export function createContentSteps({ lists, metrics, log }: ContentDeps): ContentSteps {
+/** Screening by word lists, and encryption. Logs ids only, never what was found. */
+export function createContentSteps({ lists, keys, metrics, log }: ContentDeps): ContentSteps {
   return {
     screen(message) {
       if (!lists) return message.content;
@@ -38,6 +41,6 @@ export function createContentSteps({ lists, metrics, log }: ContentDeps): Conten
       if (replaced) metrics.screened.inc({ action: 'replace' });
       return content;
     },
-    seal: (message) => Promise.resolve(message),
+    seal: (message) => keys?.seal(message) ?? Promise.resolve(message),
   };
 }
