@@ -19,6 +19,7 @@ import { InboxDelivery } from './routing/deliver-inbox';
 import { createActivities } from './temporal/activities';
 import { DeliveryRequests } from './temporal/delivery-requests';
 import { routeTicket } from './temporal/route-ticket';
+import { installTemporalRuntime } from './temporal/runtime';
 import { ensureSweepSchedule } from './temporal/schedules';
 import { registerSearchAttributes } from './temporal/search-attributes';
 import { WorkerRunner } from './temporal/worker-runner';
@@ -146,4 +147,9 @@ function workflowCode(): WorkflowCode {
   return { workflowsPath: require.resolve('./workflows') };
 }
 
-if (require.main === module) runProcess('worker', startWorker);
+if (require.main === module) {
+  runProcess('worker', (config) => {
+    installTemporalRuntime(createLogger(config.LOG_LEVEL, 'worker'));
+    return startWorker(config);
+  });
+}

@@ -4,9 +4,11 @@ import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Client } from '@temporalio/client';
+import type { Database } from '../../src/activities/mysql/database';
 import { projectRoot } from '../../src/paths';
 import type { RunningWorker } from '../../src/worker';
 import { unique } from '../support/ids';
+import { openDatabase } from '../support/mysql';
 import { startSystem } from '../support/system';
 import type { TestSystem } from '../support/system';
 import { waitFor } from '../support/wait';
@@ -25,16 +27,19 @@ function readmeCommands(): Map<string, string> {
 let system: TestSystem;
 let worker: RunningWorker;
 let temporal: Client;
+let db: Database;
 const commands = readmeCommands();
 
 beforeAll(async () => {
   system = await startSystem();
   worker = await startTestWorker(system.config);
   temporal = await connectTemporal(system.config);
+  db = await openDatabase();
 }, 60_000);
 afterAll(async () => {
   await worker.close();
   await temporal.connection.close();
+  await db.close();
   await system.close();
 });
 
@@ -83,6 +88,18 @@ test('failed deliveries are listed, explained, replayed one by one and all at on
   const described = await operate('see why one failed, and how much waits', one);
   expect(described).toContain('no gateway takes messages: 0 delivered, 3 waiting');
   expect(described).not.toContain('message 0');
+
+  // The sweep leaves alone what has failed visibly; the messages are still there.
+  await temporal.workflow.execute('sweep', {
+    workflowId: unique('sweep'),
+    taskQueue: system.config.IM_TEMPORAL_TASK_QUEUE,
+  });
+  expect(await statusOf(one)).toBe('FAILED');
+  const [head] = await db.select<{ pending: number }>(
+    'SELECT pending FROM inbox_heads WHERE user_id = ?',
+    [one],
+  );
+  expect(head?.pending).toBe(3);
 
   system.gateway.mood = 'well';
   await operate('replay one', one);
