@@ -11,6 +11,7 @@ import { DeliveryTrigger } from './consumers/delivery-trigger';
 import { createOfflineConsumer } from './consumers/offline-messages';
 import type { DeliveryActivities } from './domain/delivery';
 import type { RoutingActivities } from './domain/routing';
+import { createLogger } from './logger';
 import { createPrivateRouter, openParts } from './parts';
 import { runProcess } from './process';
 import { plainContent } from './routing/content';
