@@ -7,6 +7,7 @@ import { createKafka } from './activities/kafka/client';
 import { KafkaHealth } from './activities/kafka/health';
 import { History } from './activities/kafka/history';
 import { BatchingProducer } from './activities/kafka/producer';
+import { TOPICS } from './activities/kafka/topics';
 import { Ceilings } from './activities/mysql/ceilings';
 import { Database } from './activities/mysql/database';
 import { generationOf } from './activities/mysql/generations';
@@ -25,9 +26,12 @@ import { projectRoot } from './paths';
 import type { ContentSteps } from './routing/content';
 import { OfflineStore } from './routing/offline-store';
 import { PrivateRouter } from './routing/private-message';
+import { Recall } from './routing/recall';
 import { Reservations } from './routing/reservation';
 import { Temporal } from './temporal/client';
 
+/** Topics that messages are appended to. */
+export const WRITTEN_TOPICS = [TOPICS.offline, TOPICS.delivered, TOPICS.group];
 const DAY_MS = 24 * 60 * 60 * 1000;
 const TEMPORAL_PING_MS = 1_000;
 
@@ -58,7 +62,7 @@ export async function openParts(config: Config, name: string) {
     deadlineMs: config.IM_KAFKA_DEADLINE_MS,
     log,
   });
-  const kafkaHealth = new KafkaHealth(kafka);
+  const kafkaHealth = new KafkaHealth(kafka, WRITTEN_TOPICS);
   const producer = new BatchingProducer({
     kafka,
     deadlineMs: config.IM_KAFKA_DEADLINE_MS,
@@ -149,6 +153,7 @@ export function createPrivateRouter(parts: Parts, content: ContentSteps): Privat
       metrics,
       log,
     }),
+    recall: new Recall(parts),
     offline: new OfflineStore({ ...parts, quota: parts.config.IM_OFFLINE_QUOTA }),
   });
 }
