@@ -19,15 +19,21 @@ import { InboxCounts } from './activities/redis/inbox-counts';
 import { MessageStates } from './activities/redis/message-states';
 import { RoutingTickets } from './activities/redis/routing-tickets';
 import { Users } from './activities/user-service/users';
+import { WordLists } from './activities/word-lists/word-lists';
 import type { Config } from './config';
+import { createEncryption } from './encryption';
 import { createLogger } from './logger';
+import type { Logger } from './logger';
 import { createMetrics } from './metrics';
+import type { Metrics } from './metrics';
 import { projectRoot } from './paths';
+import { createContentSteps } from './routing/content';
 import type { ContentSteps } from './routing/content';
 import { OfflineStore } from './routing/offline-store';
 import { PrivateRouter } from './routing/private-message';
 import { Recall } from './routing/recall';
 import { Reservations } from './routing/reservation';
+import { SealedTickets } from './routing/sealed-tickets';
 import { Temporal } from './temporal/client';
 
 /** Topics that messages are appended to. */
@@ -43,6 +49,7 @@ export type Parts = Awaited<ReturnType<typeof openParts>>;
 export async function openParts(config: Config, name: string) {
   const log = createLogger(config.LOG_LEVEL, name);
   const metrics = createMetrics();
+  const lists = await openWordLists(config, { metrics, log });
   await migrate(config.MYSQL_URL, join(projectRoot(), 'migrations'));
 
   const database = Database.open({
@@ -50,6 +57,7 @@ export async function openParts(config: Config, name: string) {
     connections: config.IM_MYSQL_POOL,
     deadlineMs: config.IM_MYSQL_DEADLINE_MS,
   });
+  const encryption = await createEncryption(config, database, { metrics, log });
   const redis = new RedisConnection({
     url: config.REDIS_URL,
     deadlineMs: config.IM_REDIS_DEADLINE_MS,
@@ -102,12 +110,24 @@ export async function openParts(config: Config, name: string) {
     log,
     metrics,
     database,
+    encryption,
+    /** What a message goes through before it is stored and pushed. */
+    contentSteps: createContentSteps({
+      lists,
+      keys: config.ENCRYPTION === 'on' ? encryption.content : undefined,
+      metrics,
+      log,
+    }),
     messages: new MessageStore(database, { ttlMs: config.IM_OFFLINE_TTL_DAYS * DAY_MS }),
     inbox: new Inbox(database),
     redis,
     states: new MessageStates(redis),
     counts: new InboxCounts(redis),
-    tickets: new RoutingTickets(redis),
+    tickets: new SealedTickets({
+      tickets: new RoutingTickets(redis),
+      keys: encryption.content,
+      sealing: config.ENCRYPTION === 'on',
+    }),
     kafka,
     kafkaHealth,
     producer,
@@ -127,6 +147,7 @@ export async function openParts(config: Config, name: string) {
     },
     /** Flushes and disconnects; whoever uses the parts has ended before. */
     close: async (): Promise<void> => {
+      lists?.close();
       await history.close();
       await producer.close();
       await kafkaHealth.close();
@@ -141,8 +162,20 @@ export async function openParts(config: Config, name: string) {
   };
 }
 
+async function openWordLists(
+  config: Config,
+  { metrics, log }: { metrics: Metrics; log: Logger },
+): Promise<WordLists | undefined> {
+  const folder = config.IM_WORD_LISTS_DIR;
+  if (folder === undefined) return undefined;
+  return WordLists.open({ folder, intervalMs: config.IM_WORD_LISTS_INTERVAL_MS, metrics, log });
+}
+
 /** The way of private messages through the parts. */
-export function createPrivateRouter(parts: Parts, content: ContentSteps): PrivateRouter {
+export function createPrivateRouter(
+  parts: Parts,
+  content: ContentSteps = parts.contentSteps,
+): PrivateRouter {
   const { states, database, metrics, log } = parts;
   return new PrivateRouter({
     ...parts,
@@ -153,7 +186,7 @@ export function createPrivateRouter(parts: Parts, content: ContentSteps): Privat
       metrics,
       log,
     }),
-    recall: new Recall(parts),
+    recall: new Recall({ ...parts, keys: parts.encryption.content }),
     offline: new OfflineStore({ ...parts, quota: parts.config.IM_OFFLINE_QUOTA }),
   });
 }

@@ -9,7 +9,6 @@ import { messageOf } from './domain/errors';
 import type { Logger } from './logger';
 import { createPrivateRouter, openParts, WRITTEN_TOPICS } from './parts';
 import { runProcess } from './process';
-import { plainContent } from './routing/content';
 import type { ContentSteps } from './routing/content';
 import { findMessageStatus } from './routing/message-status';
 import { TemporalExecutor } from './temporal/executor';
@@ -27,10 +26,7 @@ export interface RunningServer {
 }
 
 /** Builds the server out of its parts and listens. `content` is there for tests to replace. */
-export async function startServer(
-  config: Config,
-  content: ContentSteps = plainContent,
-): Promise<RunningServer> {
+export async function startServer(config: Config, content?: ContentSteps): Promise<RunningServer> {
   const parts = await openParts(config, 'server');
   const { log, metrics, kafka, producer, redis, presence, gateways, users } = parts;
   const router =

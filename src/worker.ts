@@ -10,11 +10,11 @@ import { createDeliveredConsumer } from './consumers/delivered-messages';
 import { DeliveryTrigger } from './consumers/delivery-trigger';
 import { createOfflineConsumer } from './consumers/offline-messages';
 import type { DeliveryActivities } from './domain/delivery';
+import type { KeyActivities } from './domain/key-rotation';
 import type { RoutingActivities } from './domain/routing';
 import { createLogger } from './logger';
 import { createPrivateRouter, openParts } from './parts';
 import { runProcess } from './process';
-import { plainContent } from './routing/content';
 import type { ContentSteps } from './routing/content';
 import { InboxDelivery } from './routing/deliver-inbox';
 import { createActivities } from './temporal/activities';
@@ -42,7 +42,7 @@ export type WorkflowCode = Pick<WorkerOptions, 'workflowBundle' | 'workflowsPath
 export async function startWorker(
   config: Config,
   workflows: WorkflowCode = workflowCode(),
-  content: ContentSteps = plainContent,
+  content?: ContentSteps,
 ): Promise<RunningWorker> {
   const parts = await openParts(config, 'worker');
   const { log, metrics, kafka, producer, presence, inbox, temporal } = parts;
@@ -90,10 +90,15 @@ export async function startWorker(
   });
 
   const router = createPrivateRouter(parts, content);
-  const activities: DeliveryActivities & RoutingActivities = {
+  const activities: DeliveryActivities & KeyActivities & RoutingActivities = {
     ...createActivities({
       ...parts,
-      delivery: new InboxDelivery({ ...parts, now: Date.now }),
+      delivery: new InboxDelivery({
+        ...parts,
+        content: parts.encryption.content,
+        now: Date.now,
+      }),
+      userKeys: parts.encryption,
       requests,
       now: Date.now,
     }),

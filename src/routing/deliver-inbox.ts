@@ -9,10 +9,12 @@ import type { Inbox } from '../activities/mysql/inbox';
 import type { InboxCounts } from '../activities/redis/inbox-counts';
 import type { MessageStates } from '../activities/redis/message-states';
 import type { PageOutcome, PageResult } from '../domain/delivery';
-import type { InboxItem } from '../domain/inbox';
+import { UNREADABLE_TYPE } from '../domain/encryption';
+import type { OpenedMessage } from '../domain/encryption';
 import { messageType } from '../domain/message';
 import type { Logger } from '../logger';
 import type { Metrics } from '../metrics';
+import type { ContentKeys } from './content-keys';
 import { DeliveryMarker } from './delivery-marker';
 
 /** Messages of a page: what an activity holds in memory, about a MB. */
@@ -24,6 +26,7 @@ const PUSH_TIME_MS = 45_000;
 
 export interface DeliverInboxDeps {
   readonly inbox: Pick<Inbox, 'expire' | 'readPending' | 'pendingCount' | 'markDelivered'>;
+  readonly content: Pick<ContentKeys, 'open'>;
   readonly presence: Pick<Presence, 'lookup'>;
   readonly pusher: Pick<Pusher, 'push'>;
   readonly states: Pick<MessageStates, 'markDelivered'>;
@@ -31,6 +34,11 @@ export interface DeliverInboxDeps {
   readonly now: () => number;
   readonly metrics: Metrics;
   readonly log: Logger;
+}
+
+interface OpenedItem {
+  readonly position: number;
+  readonly message: OpenedMessage;
 }
 
 export class InboxDelivery {
@@ -46,7 +54,7 @@ export class InboxDelivery {
       return { outcome: 'absent', delivered: 0, pending: await inbox.pendingCount(userId) };
     }
     await inbox.expire(userId, now());
-    const items = await inbox.readPending(userId, PAGE_SIZE);
+    const items = await this.readPage(userId);
     const marker = new DeliveryMarker(userId, this.deps);
     let outcome: PageOutcome;
     try {
@@ -59,9 +67,16 @@ export class InboxDelivery {
     return { outcome, delivered: marker.marked, pending };
   }
 
+  /** Rejects when the keys of the page cannot be had; what is unreadable for good is among the items. */
+  private async readPage(userId: string): Promise<OpenedItem[]> {
+    const items = await this.deps.inbox.readPending(userId, PAGE_SIZE);
+    const messages = await this.deps.content.open(items.map((item) => item.message));
+    return messages.map((message, i) => ({ position: items[i]!.position, message }));
+  }
+
   private async pushAll(
     userId: string,
-    items: readonly InboxItem[],
+    items: readonly OpenedItem[],
     marker: DeliveryMarker,
     cancelled: AbortSignal,
   ): Promise<PageOutcome> {
@@ -91,13 +106,16 @@ export class InboxDelivery {
   }
 }
 
-function pushedMessage({ message }: InboxItem, recipientId: string): Parameters<Pusher['push']>[0] {
+function pushedMessage(
+  { message }: OpenedItem,
+  recipientId: string,
+): Parameters<Pusher['push']>[0] {
   return {
     msgId: message.msgId,
     recipientId,
     senderId: message.senderId,
     content: message.content,
-    messageType: messageType(message.metadata),
+    messageType: message.unreadable ? UNREADABLE_TYPE : messageType(message.metadata),
     sequenceNumber: message.sequenceNumber,
     timestamp: message.timestamp,
   };

@@ -36,6 +36,9 @@ class World {
         pendingCount: () => Promise.resolve(this.waiting.length),
         markDelivered: (_user, items) => this.mark(items),
       },
+      content: {
+        open: (messages) => Promise.resolve(messages.map((m) => ({ ...m, encoding: 'plain' }))),
+      },
       presence: { lookup: () => Promise.resolve({ devices: this.devices, certain: true }) },
       pusher: { push: (pushed) => this.push(pushed) },
       states: { markDelivered: () => Promise.reject(new Error('Redis is away')) },
