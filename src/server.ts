@@ -16,17 +16,21 @@ import { migrate } from './activities/mysql/migrate';
 import { RedisConnection } from './activities/redis/connection';
 import { InboxCounts } from './activities/redis/inbox-counts';
 import { MessageStates } from './activities/redis/message-states';
+import { UserServiceClient } from './activities/user-service/client';
+import { Groups } from './activities/user-service/groups';
 import { Users } from './activities/user-service/users';
 import { listenGrpc } from './api/grpc-server';
 import { listenHttp } from './api/http-app';
 import { createImService } from './api/im-service';
 import type { Config } from './config';
+import { createMemberCacheConsumer } from './consumers/member-cache';
 import { messageOf } from './domain/errors';
 import { createLogger } from './logger';
 import { createMetrics } from './metrics';
 import { projectRoot } from './paths';
 import { runProcess } from './process';
 import { plainContent } from './routing/content';
+import { GroupRouter } from './routing/group-message';
 import { findMessageStatus } from './routing/message-status';
 import { OfflineStore } from './routing/offline-store';
 import { PrivateRouter } from './routing/private-message';
@@ -35,6 +39,8 @@ import { Reservations } from './routing/reservation';
 
 /** How long a start waits for Redis; without it the server starts all the same and is not ready, ms. */
 const START_WAIT_MS = 3_000;
+/** For a request to Kafka by a consumer, whom nobody waits for, ms. */
+const CONSUMER_DEADLINE_MS = 5_000;
 /** Registered devices whose gateways a readiness check asks. */
 const GATEWAY_SAMPLE = 50;
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -96,9 +102,12 @@ export async function startServer(
     metrics,
     now: Date.now,
   });
-  const users = new Users({
+  const userService = new UserServiceClient({
     address: config.USER_SERVICE_ADDRESS,
     deadlineMs: config.IM_USER_SERVICE_DEADLINE_MS,
+  });
+  const users = new Users({
+    client: userService,
     cacheMax: config.IM_USER_CACHE_MAX,
     cacheTtlMs: config.IM_USER_CACHE_TTL_S * 1000,
     log,
@@ -106,14 +115,38 @@ export async function startServer(
     now: Date.now,
   });
 
-  const router = new PrivateRouter({
-    users,
-    reservations: new Reservations({
-      states,
-      ceilings: new Ceilings(database, metrics),
-      metrics,
+  const groups = new Groups({
+    client: userService,
+    fanoutMax: config.GROUP_FANOUT_MAX,
+    maxMembers: config.IM_GROUP_CACHE_MEMBERS,
+    refreshMs: config.IM_GROUP_CACHE_TTL_S * 1000,
+    now: Date.now,
+    log,
+    metrics,
+  });
+  const memberCache = createMemberCacheConsumer({
+    kafka: createKafka({
+      brokers: config.KAFKA_BROKERS,
+      clientId: config.IM_KAFKA_CLIENT_ID,
+      deadlineMs: CONSUMER_DEADLINE_MS,
       log,
     }),
+    clientId: config.IM_KAFKA_CLIENT_ID,
+    groups,
+    log,
+    metrics,
+  });
+
+  const reservations = new Reservations({
+    states,
+    ceilings: new Ceilings(database, metrics),
+    metrics,
+    log,
+  });
+  const groupRouter = new GroupRouter({ groups, reservations, content, producer, states });
+  const router = new PrivateRouter({
+    users,
+    reservations,
     content,
     presence,
     pusher: new Pusher({ gateways, deadlineMs: config.IM_PUSH_DEADLINE_MS, log, metrics }),
@@ -130,6 +163,7 @@ export async function startServer(
     states,
   });
 
+  memberCache.start();
   await redis.whenReady(START_WAIT_MS).catch((error: unknown) => {
     log.warn({ err: messageOf(error) }, 'starting without Redis');
   });
@@ -137,6 +171,7 @@ export async function startServer(
     `${config.IM_BIND_ADDRESS}:${config.GRPC_PORT}`,
     createImService({
       routePrivate: (request) => router.route(request),
+      routeGroup: (request) => groupRouter.route(request),
       messageStatus: (msgId) => findMessageStatus({ states, messages, log }, msgId),
       maxInFlight: config.IM_MAX_IN_FLIGHT,
       metrics,
@@ -167,11 +202,12 @@ export async function startServer(
     close: async () => {
       await grpc.close(config.IM_SHUTDOWN_GRACE_MS);
       await http.close();
+      await memberCache.close();
       await history.close();
       await producer.close();
       await kafkaHealth.close();
       gateways.close();
-      users.close();
+      userService.close();
       await presence.close();
       await redis.close();
       await database.close();

@@ -11,6 +11,8 @@ export interface RouteAnswer<Status extends PrivateStatus | GroupStatus> {
   readonly code?: ErrorCode;
   /** `CODE: text`, or empty. */
   readonly errorMessage: string;
+  /** Of a group message. */
+  readonly memberCount?: number;
 }
 
 /** Something went less well than it should, and the message is safe all the same. */
