@@ -2,44 +2,36 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { WorkerOptions } from '@temporalio/worker';
-import { Presence } from './activities/etcd/presence';
-import { Gateways } from './activities/gateway/gateways';
-import { Pusher } from './activities/gateway/pusher';
-import { createKafka } from './activities/kafka/client';
-import { KafkaHealth } from './activities/kafka/health';
-import { BatchingProducer } from './activities/kafka/producer';
 import { ensureTopics, partitionOf, TOPICS, topicSpecs } from './activities/kafka/topics';
-import { Database } from './activities/mysql/database';
-import { generationOf } from './activities/mysql/generations';
-import { Inbox } from './activities/mysql/inbox';
-import { MessageStore } from './activities/mysql/message-store';
-import { migrate } from './activities/mysql/migrate';
-import { RedisConnection } from './activities/redis/connection';
-import { InboxCounts } from './activities/redis/inbox-counts';
-import { MessageStates } from './activities/redis/message-states';
+import { GroupLog } from './activities/mysql/group-log';
+import { GroupStays } from './activities/mysql/group-stays';
 import { listenHttp } from './api/http-app';
 import type { Config } from './config';
 import { createDeliveredConsumer } from './consumers/delivered-messages';
 import { DeliveryTrigger } from './consumers/delivery-trigger';
+import { createGroupConsumer } from './consumers/group-messages';
+import { createMembershipConsumer } from './consumers/membership-changes';
 import { createOfflineConsumer } from './consumers/offline-messages';
+import type { DeliveryActivities } from './domain/delivery';
+import type { RoutingActivities } from './domain/routing';
 import { createLogger } from './logger';
-import { createMetrics } from './metrics';
-import { projectRoot } from './paths';
+import { createPrivateRouter, createReservations, openParts } from './parts';
 import { runProcess } from './process';
+import { plainContent } from './routing/content';
+import type { ContentSteps } from './routing/content';
 import { InboxDelivery } from './routing/deliver-inbox';
+import { GroupFanout } from './routing/group-fanout';
+import { LargeGroups } from './routing/large-groups';
 import { createActivities } from './temporal/activities';
-import { Temporal } from './temporal/client';
 import { DeliveryRequests } from './temporal/delivery-requests';
+import { routeTicket } from './temporal/route-ticket';
+import { installTemporalRuntime } from './temporal/runtime';
 import { ensureSweepSchedule } from './temporal/schedules';
 import { registerSearchAttributes } from './temporal/search-attributes';
 import { WorkerRunner } from './temporal/worker-runner';
 
-const DAY_MS = 24 * 60 * 60 * 1000;
 /** How long Kafka may be away, or elect leaders, when a worker starts, ms. */
 const TOPICS_DEADLINE_MS = 60_000;
-/** For a request to Kafka by a consumer, whom nobody waits for, ms. */
-const CONSUMER_DEADLINE_MS = 5_000;
-const TEMPORAL_PING_MS = 1_000;
 
 export interface RunningWorker {
   readonly httpPort: number;
@@ -53,58 +45,14 @@ export type WorkflowCode = Pick<WorkerOptions, 'workflowBundle' | 'workflowsPath
 export async function startWorker(
   config: Config,
   workflows: WorkflowCode = workflowCode(),
+  content: ContentSteps = plainContent,
 ): Promise<RunningWorker> {
-  const log = createLogger(config.LOG_LEVEL, 'worker');
-  const metrics = createMetrics();
-  await migrate(config.MYSQL_URL, join(projectRoot(), 'migrations'));
-
-  const database = Database.open({
-    url: config.MYSQL_URL,
-    connections: config.IM_MYSQL_POOL,
-    deadlineMs: config.IM_MYSQL_DEADLINE_MS,
-  });
-  const messages = new MessageStore(database, { ttlMs: config.IM_OFFLINE_TTL_DAYS * DAY_MS });
-  const inbox = new Inbox(database);
-  const redis = new RedisConnection({
-    url: config.REDIS_URL,
-    deadlineMs: config.IM_REDIS_DEADLINE_MS,
-    log,
-    generationOf: (instance) => generationOf(database, instance),
-  });
-  const kafka = createKafka({
-    brokers: config.KAFKA_BROKERS,
-    clientId: config.IM_KAFKA_CLIENT_ID,
-    deadlineMs: CONSUMER_DEADLINE_MS,
-    log,
-  });
-  const kafkaHealth = new KafkaHealth(kafka);
+  const parts = await openParts(config, 'worker');
+  const { log, metrics, kafka, producer, database, presence, mailbox, temporal } = parts;
   const partitions = await ensureTopics(kafka, topicSpecs(config), {
     replication: config.IM_KAFKA_REPLICATION,
     deadlineMs: TOPICS_DEADLINE_MS,
     log,
-  });
-  const producer = new BatchingProducer({
-    kafka,
-    deadlineMs: CONSUMER_DEADLINE_MS,
-    log,
-    metrics,
-  });
-  const presence = new Presence({
-    endpoints: config.ETCD_ENDPOINTS,
-    deadlineMs: config.IM_ETCD_DEADLINE_MS,
-    cacheMax: config.IM_PRESENCE_CACHE_MAX,
-    log,
-    metrics,
-  });
-  const gateways = new Gateways({
-    breakerFailures: config.IM_BREAKER_FAILURES,
-    breakerOpenMs: config.IM_BREAKER_OPEN_MS,
-    metrics,
-    now: Date.now,
-  });
-  const temporal = new Temporal({
-    address: config.TEMPORAL_ADDRESS,
-    namespace: config.TEMPORAL_NAMESPACE,
   });
   const taskQueue = config.IM_TEMPORAL_TASK_QUEUE;
   const requests = new DeliveryRequests({ temporal, taskQueue, log, metrics });
@@ -112,14 +60,21 @@ export async function startWorker(
   const offlinePartitions = partitions.get(TOPICS.offline) ?? 0;
   const trigger = new DeliveryTrigger({
     presence,
-    inbox,
+    mailbox,
     requests,
+    now: Date.now,
     owns: (userId) => offline.assigned.has(partitionOf(TOPICS.offline, userId, offlinePartitions)),
     metrics,
     log,
   });
   // All partitions of a fetch are handled at once: their records share transactions.
-  const consuming = { kafka, deadLetters: producer, messages, metrics, log };
+  const consuming = {
+    kafka: parts.consumerKafka,
+    deadLetters: producer,
+    messages: parts.messages,
+    metrics,
+    log,
+  };
   const offline = createOfflineConsumer({
     ...consuming,
     groupId: `${config.IM_KAFKA_CLIENT_ID}-offline`,
@@ -132,22 +87,43 @@ export async function startWorker(
     concurrency: partitions.get(TOPICS.delivered) ?? 0,
   });
 
-  const delivery = new InboxDelivery({
-    inbox,
-    presence,
-    pusher: new Pusher({ gateways, deadlineMs: config.IM_PUSH_DEADLINE_MS, log, metrics }),
-    states: new MessageStates(redis),
-    counts: new InboxCounts(redis),
-    now: Date.now,
-    metrics,
-    log,
+  const large = new LargeGroups({ ...parts, stays: new GroupStays(database), now: Date.now });
+  const group = createGroupConsumer({
+    ...consuming,
+    groupId: `${config.IM_KAFKA_CLIENT_ID}-group`,
+    concurrency: partitions.get(TOPICS.group) ?? 0,
+    fanout: new GroupFanout({
+      ...parts,
+      large,
+      groupLog: new GroupLog(database),
+      content,
+      onStored: (userIds) => trigger.stored(userIds),
+      onAwoken: (userIds) => trigger.awoken(userIds),
+    }),
   });
+  const membership = createMembershipConsumer({
+    ...consuming,
+    groupId: `${config.IM_KAFKA_CLIENT_ID}-membership`,
+    concurrency: partitions.get(TOPICS.membership) ?? 0,
+    large,
+  });
+
+  const router = createPrivateRouter(parts, createReservations(parts), content);
+  const activities: DeliveryActivities & RoutingActivities = {
+    ...createActivities({
+      ...parts,
+      delivery: new InboxDelivery({ ...parts, now: Date.now }),
+      requests,
+      now: Date.now,
+    }),
+    routePrivateMessage: (ticket) => routeTicket(router, parts.tickets, ticket),
+  };
   const runner = new WorkerRunner({
     address: config.TEMPORAL_ADDRESS,
     namespace: config.TEMPORAL_NAMESPACE,
     taskQueue,
     workflows,
-    activities: createActivities({ delivery, inbox, presence, requests, now: Date.now, log }),
+    activities,
     prepare: async () => {
       await registerSearchAttributes(temporal, config.TEMPORAL_NAMESPACE);
       await ensureSweepSchedule(temporal, { taskQueue, intervalS: config.IM_SWEEP_INTERVAL_S });
@@ -159,17 +135,18 @@ export async function startWorker(
 
   offline.start();
   delivered.start();
+  parts.memberCache.start();
+  group.start();
+  membership.start();
   runner.start();
   const http = await listenHttp(config.IM_BIND_ADDRESS, config.IM_WORKER_HTTP_PORT, {
     checks: {
-      mysql: () => database.ping(),
-      redis: () => redis.ping(),
-      kafka: () => kafkaHealth.ping(),
-      etcd: () => presence.ping(),
-      temporal: () => temporal.ping(TEMPORAL_PING_MS),
+      ...parts.checks,
       temporal_worker: () => runner.check(),
       offline_consumer: () => offline.check(),
       delivered_consumer: () => delivered.check(),
+      group_consumer: () => group.check(),
+      membership_consumer: () => membership.check(),
     },
     metrics,
     log,
@@ -180,17 +157,11 @@ export async function startWorker(
     httpPort: http.port,
     close: async () => {
       await http.close();
-      await Promise.all([offline.close(), delivered.close(), runner.close()]);
+      const running = [offline, delivered, group, membership, runner];
+      await Promise.all(running.map((each) => each.close()));
       await trigger.close();
       await requests.close();
-      await producer.close();
-      await kafkaHealth.close();
-      gateways.close();
-      await presence.close();
-      await temporal.close();
-      await redis.close();
-      await database.close();
-      log.info('worker stopped');
+      await parts.close();
     },
   };
 }
@@ -202,4 +173,9 @@ function workflowCode(): WorkflowCode {
   return { workflowsPath: require.resolve('./workflows') };
 }
 
-if (require.main === module) runProcess('worker', startWorker);
+if (require.main === module) {
+  runProcess('worker', (config) => {
+    installTemporalRuntime(createLogger(config.LOG_LEVEL, 'worker'));
+    return startWorker(config);
+  });
+}

@@ -5,7 +5,7 @@
  */
 import type { Presence } from '../activities/etcd/presence';
 import type { Pusher } from '../activities/gateway/pusher';
-import type { Inbox } from '../activities/mysql/inbox';
+import type { Mailbox } from '../activities/mysql/mailbox';
 import type { InboxCounts } from '../activities/redis/inbox-counts';
 import type { MessageStates } from '../activities/redis/message-states';
 import type { PageOutcome, PageResult } from '../domain/delivery';
@@ -23,7 +23,10 @@ const MAX_UNMARKED = 4;
 const PUSH_TIME_MS = 45_000;
 
 export interface DeliverInboxDeps {
-  readonly inbox: Pick<Inbox, 'expire' | 'readPending' | 'pendingCount' | 'markDelivered'>;
+  readonly mailbox: Pick<
+    Mailbox,
+    'appeared' | 'expire' | 'readPending' | 'pending' | 'markDelivered' | 'settle'
+  >;
   readonly presence: Pick<Presence, 'lookup'>;
   readonly pusher: Pick<Pusher, 'push'>;
   readonly states: Pick<MessageStates, 'markDelivered'>;
@@ -41,12 +44,14 @@ export class InboxDelivery {
    * messages when `cancelled` is aborted.
    */
   async deliverPage(userId: string, cancelled: AbortSignal): Promise<PageResult> {
-    const { inbox, now } = this.deps;
+    const { mailbox, now } = this.deps;
     if (!(await this.isPresent(userId))) {
-      return { outcome: 'absent', delivered: 0, pending: await inbox.pendingCount(userId) };
+      return { outcome: 'absent', delivered: 0, pending: (await mailbox.pending(userId)).total };
     }
-    await inbox.expire(userId, now());
-    const items = await inbox.readPending(userId, PAGE_SIZE);
+    // Their appearance may have gone unseen.
+    await mailbox.appeared([userId], now());
+    await mailbox.expire(userId, now());
+    const items = await mailbox.readPending(userId, PAGE_SIZE);
     const marker = new DeliveryMarker(userId, this.deps);
     let outcome: PageOutcome;
     try {
@@ -54,9 +59,11 @@ export class InboxDelivery {
     } finally {
       await marker.finish();
     }
-    const pending = await inbox.pendingCount(userId);
-    await marker.noteCount(pending);
-    return { outcome, delivered: marker.marked, pending };
+    // What came meanwhile may have had nobody to tell.
+    if (outcome === 'drained' && !(await mailbox.settle(userId))) outcome = 'more';
+    const { rows, total } = await mailbox.pending(userId);
+    await marker.noteCount(rows);
+    return { outcome, delivered: marker.marked, pending: total };
   }
 
   private async pushAll(
@@ -76,6 +83,7 @@ export class InboxDelivery {
       if (reached.length === 0) return (await this.isPresent(userId)) ? 'unreachable' : 'absent';
       marker.add({
         position: item.position,
+        stay: item.stay,
         msgId: item.message.msgId,
         deliveredAt: now(),
         devices: reached,

@@ -34,7 +34,7 @@ export interface GroupFanoutDeps {
   readonly large: Pick<LargeGroups, 'isLarge' | 'makeLarge'>;
   readonly presence: Pick<Presence, 'lookupMany'>;
   readonly messages: Pick<MessageStore, 'storeOffline'>;
-  readonly log: Pick<GroupLog, 'append'>;
+  readonly groupLog: Pick<GroupLog, 'append'>;
   readonly content: Pick<ContentSteps, 'seal'>;
   /** Called after each transaction with the users for whom something new waits. */
   readonly onStored: (userIds: Iterable<string>) => void;
@@ -83,7 +83,10 @@ export class GroupFanout {
   }
 
   /** Stores entries in one transaction; what the database will never take is found one by one. */
-  private async store(entries: readonly OfflineEntry[], refusals: Map<string, string>): Promise<void> {
+  private async store(
+    entries: readonly OfflineEntry[],
+    refusals: Map<string, string>,
+  ): Promise<void> {
     const { messages, onStored, metrics } = this.deps;
     try {
       const { newRows, conflicting } = await messages.storeOffline(entries);
@@ -105,7 +108,7 @@ export class GroupFanout {
     refusals: Map<string, string>,
   ): Promise<void> {
     try {
-      const { conflicting, awoken } = await this.deps.log.append(groupId, messages);
+      const { conflicting, awoken } = await this.deps.groupLog.append(groupId, messages);
       for (const { msgId } of conflicting) refusals.set(msgId, CONFLICT);
       this.deps.onAwoken(awoken);
     } catch (error) {

@@ -16,13 +16,16 @@ import type { Logger } from '../../logger';
 import type { Metrics } from '../../metrics';
 import { withDeadline } from '../deadline';
 import { parseDevice, parseKey, REGISTRY_PREFIX, userPrefix } from './registry';
-import { devicesOf, readUsers } from './registry-reads';
+import { devicesOf, readUserIds, readUsers } from './registry-reads';
+import type { UserIdsPage } from './registry-reads';
 
 /** How often etcd is asked whether it is there: how long a silent one can be taken for healthy, ms. */
 const PROBE_INTERVAL_MS = 1_000;
 /** Users in one question to etcd, whose own limit is 128, and questions at once. */
 const MAX_ASKED = 100;
 const MAX_QUESTIONS = 4;
+/** For a question about many users, whom nobody waits for, ms. */
+const BULK_DEADLINE_MS = 2_000;
 /** A new watch after one that etcd ended (compaction), ms. */
 const REWATCH_DELAY_MS = 200;
 
@@ -137,6 +140,11 @@ export class Presence {
     return [...new Set(devices.flatMap((device) => (device ? [device.gateway] : [])))];
   }
 
+  /** Users in the registry, a page of them, after `afterUserId` ('' from the start). */
+  registeredUsers(afterUserId: string): Promise<UserIdsPage> {
+    return readUserIds(this.etcd, afterUserId, Date.now() + BULK_DEADLINE_MS);
+  }
+
   async close(): Promise<void> {
     this.closed = true;
     clearInterval(this.probeTimer);
@@ -168,7 +176,7 @@ export class Presence {
     if (!this.reachable || free.length === 0) {
       return Promise.all(userIds.map((userId) => this.ask(userId)));
     }
-    const reading = readUsers(this.etcd, free, Date.now() + this.options.deadlineMs * 2);
+    const reading = readUsers(this.etcd, free, Date.now() + BULK_DEADLINE_MS);
     free.forEach((userId, i) => {
       const devices = reading.then(({ devices, revision }) => ({
         devices: devices[i] ?? new Map<string, Device>(),

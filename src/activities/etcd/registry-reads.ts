@@ -1,7 +1,7 @@
 /** Readings of the registry that answer for many users at once. */
 import type { Etcd3, IKeyValue } from 'etcd3';
 import type { Device } from '../../domain/message';
-import { parseDevice, parseKey, userPrefix } from './registry';
+import { parseDevice, parseKey, REGISTRY_PREFIX, userPrefix } from './registry';
 
 /** Devices by id, at one revision of etcd. */
 export interface UsersReading {
@@ -11,7 +11,9 @@ export interface UsersReading {
 }
 
 /** The devices among entries of the registry, by device id. */
-export function devicesOf(entries: readonly Pick<IKeyValue, 'key' | 'value'>[]): Map<string, Device> {
+export function devicesOf(
+  entries: readonly Pick<IKeyValue, 'key' | 'value'>[],
+): Map<string, Device> {
   const devices = new Map<string, Device>();
   for (const { key, value } of entries) {
     const deviceId = parseKey(key.toString())?.deviceId;
@@ -39,6 +41,39 @@ export async function readUsers(
     devices: responses.map(({ response_range }) => devicesOf(response_range.kvs)),
     revision: BigInt(header.revision),
   };
+}
+
+/** Devices of a page of user ids. */
+const PAGE_DEVICES = 1_000;
+
+export interface UserIdsPage {
+  readonly userIds: readonly string[];
+  /** Where the next page begins; `undefined` after the last one. */
+  readonly next: string | undefined;
+}
+
+/** Users in the registry, a page of them, in the order of their ids after `afterUserId`. */
+export async function readUserIds(
+  etcd: Etcd3,
+  afterUserId: string,
+  deadline: number,
+): Promise<UserIdsPage> {
+  const { kvs } = await etcd.kv.range(
+    {
+      key: afterUserId === '' ? Buffer.from(REGISTRY_PREFIX) : endOf(userPrefix(afterUserId)),
+      range_end: endOf(REGISTRY_PREFIX),
+      limit: PAGE_DEVICES,
+      keys_only: true,
+    },
+    { deadline },
+  );
+  const userIds = new Set<string>();
+  for (const { key } of kvs) {
+    const place = parseKey(key.toString());
+    if (place) userIds.add(place.userId);
+  }
+  const found = [...userIds];
+  return { userIds: found, next: kvs.length < PAGE_DEVICES ? undefined : found.at(-1) };
 }
 
 /** The first key after all that begin with `prefix`, which ends in `/`. */

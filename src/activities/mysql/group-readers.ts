@@ -78,6 +78,19 @@ export class GroupReaders {
     return changed;
   }
 
+  /** Those of the users who are believed to be present. */
+  async presentAmong(userIds: readonly string[]): Promise<string[]> {
+    const found: string[] = [];
+    for (const piece of chunks(userIds)) {
+      const rows = await this.db.select<{ user_id: string }>(
+        `SELECT user_id FROM group_readers WHERE user_id IN (?) AND state > ${ABSENT}`,
+        [piece],
+      );
+      found.push(...rows.map((row) => row.user_id));
+    }
+    return found;
+  }
+
   /** A user's last device went at that time, unix ms. */
   async vanish(userId: string, at: number): Promise<void> {
     await this.db.transaction(async (tx) => {
@@ -249,7 +262,8 @@ export class GroupReaders {
        JOIN group_memberships g ON g.user_id = r.user_id
        JOIN large_groups lg ON lg.group_id = g.group_id AND lg.last_position > g.position
        WHERE r.user_id IN (?) AND EXISTS (
-         SELECT 1 FROM group_log l WHERE l.group_id = g.group_id AND l.position > g.position
+         SELECT 1 FROM group_log l JOIN messages m ON m.msg_id = l.msg_id
+         WHERE l.group_id = g.group_id AND l.position > g.position
            AND l.accepted_at >= GREATEST(g.joined_at, ?)
            AND (g.left_at IS NULL OR l.accepted_at < g.left_at)
            AND (r.state = ${ABSENT} OR l.accepted_at < r.present_since + ?)
