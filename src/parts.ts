@@ -7,6 +7,7 @@ import { createKafka } from './activities/kafka/client';
 import { KafkaHealth } from './activities/kafka/health';
 import { History } from './activities/kafka/history';
 import { BatchingProducer } from './activities/kafka/producer';
+import { TOPICS } from './activities/kafka/topics';
 import { Ceilings } from './activities/mysql/ceilings';
 import { Database } from './activities/mysql/database';
 import { generationOf } from './activities/mysql/generations';
@@ -31,9 +32,12 @@ import type { ContentSteps } from './routing/content';
 import { GroupRouter } from './routing/group-message';
 import { OfflineStore } from './routing/offline-store';
 import { PrivateRouter } from './routing/private-message';
+import { Recall } from './routing/recall';
 import { Reservations } from './routing/reservation';
 import { Temporal } from './temporal/client';
 
+/** Topics that messages are appended to. */
+export const WRITTEN_TOPICS = [TOPICS.offline, TOPICS.delivered, TOPICS.group];
 const DAY_MS = 24 * 60 * 60 * 1000;
 const TEMPORAL_PING_MS = 1_000;
 /** For a request to Kafka by a consumer, whom nobody waits for, ms. */
@@ -66,7 +70,7 @@ export async function openParts(config: Config, name: string) {
     deadlineMs: config.IM_KAFKA_DEADLINE_MS,
     log,
   });
-  const kafkaHealth = new KafkaHealth(kafka);
+  const kafkaHealth = new KafkaHealth(kafka, WRITTEN_TOPICS);
   const producer = new BatchingProducer({
     kafka,
     deadlineMs: config.IM_KAFKA_DEADLINE_MS,
@@ -193,7 +197,8 @@ export function createPrivateRouter(
   content: ContentSteps,
 ): PrivateRouter {
   const offline = new OfflineStore({ ...parts, quota: parts.config.IM_OFFLINE_QUOTA });
-  return new PrivateRouter({ ...parts, content, reservations, offline });
+  const recall = new Recall(parts);
+  return new PrivateRouter({ ...parts, content, reservations, recall, offline });
 }
 
 /** The way of group messages through the parts. */
@@ -202,5 +207,5 @@ export function createGroupRouter(
   reservations: Reservations,
   content: ContentSteps,
 ): GroupRouter {
-  return new GroupRouter({ ...parts, content, reservations });
+  return new GroupRouter({ ...parts, content, reservations, recall: new Recall(parts) });
 }

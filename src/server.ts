@@ -1,13 +1,19 @@
 /** The server process: gRPC and REST. Stateless; run as many as there are cores and machines. */
 import { withDeadline } from './activities/deadline';
-import { ensureTopics, TOPICS, topicSpecs } from './activities/kafka/topics';
+import { ensureTopics, topicSpecs } from './activities/kafka/topics';
 import { listenGrpc } from './api/grpc-server';
 import { listenHttp } from './api/http-app';
 import { createImService } from './api/im-service';
 import type { Config } from './config';
 import { messageOf } from './domain/errors';
 import type { Logger } from './logger';
-import { createGroupRouter, createPrivateRouter, createReservations, openParts } from './parts';
+import {
+  createGroupRouter,
+  createPrivateRouter,
+  createReservations,
+  openParts,
+  WRITTEN_TOPICS,
+} from './parts';
 import { runProcess } from './process';
 import { plainContent } from './routing/content';
 import type { ContentSteps } from './routing/content';
@@ -18,7 +24,6 @@ import { TemporalExecutor } from './temporal/executor';
 const START_WAIT_MS = 5_000;
 /** Registered devices whose gateways a readiness check asks. */
 const GATEWAY_SAMPLE = 50;
-const WRITTEN_TOPICS = [TOPICS.offline, TOPICS.delivered, TOPICS.group];
 
 export interface RunningServer {
   readonly grpcPort: number;

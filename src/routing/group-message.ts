@@ -17,6 +17,7 @@ import { failed, succeeded } from './answer';
 import type { RouteAnswer } from '../domain/routing';
 import type { Degradation } from './answer';
 import type { ContentSteps } from './content';
+import type { Recall } from './recall';
 import type { Reservation, Reservations } from './reservation';
 import { Turns } from './turns';
 
@@ -28,6 +29,7 @@ export interface GroupRouterDeps {
   readonly content: Pick<ContentSteps, 'screen'>;
   readonly producer: Pick<BatchingProducer, 'append'>;
   readonly states: MessageStates;
+  readonly recall: Recall;
 }
 
 export class GroupRouter {
@@ -65,6 +67,14 @@ export class GroupRouter {
     try {
       // Plain, also where content is encrypted at rest: gateways cannot decrypt (contracts.md).
       const content = this.deps.content.screen(message.content);
+      if (reservation.doubtful) {
+        const stored = await this.deps.recall.find({ ...message, content });
+        // Redis had forgotten the message, MySQL had not.
+        if (stored) {
+          await this.deps.states.restore(owner, stored);
+          return originalAnswer(stored.message.sequenceNumber);
+        }
+      }
       if (turn.mine) await turn.mine;
       const value = encodeGroup({ ...message, content });
       const appending = this.deps.producer.append(TOPICS.group, { key: conversation.id, value });
