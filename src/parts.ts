@@ -12,6 +12,7 @@ import { Ceilings } from './activities/mysql/ceilings';
 import { Database } from './activities/mysql/database';
 import { generationOf } from './activities/mysql/generations';
 import { GroupReaders } from './activities/mysql/group-readers';
+import { GroupUnread } from './activities/mysql/group-unread';
 import { Inbox } from './activities/mysql/inbox';
 import { Mailbox } from './activities/mysql/mailbox';
 import { MessageStore } from './activities/mysql/message-store';
@@ -132,6 +133,7 @@ export async function openParts(config: Config, name: string) {
   const ttlMs = config.IM_OFFLINE_TTL_DAYS * DAY_MS;
   const inbox = new Inbox(database);
   const readers = new GroupReaders(database, { ttlMs, now: Date.now });
+  const groupUnread = new GroupUnread(database, { ttlMs, now: Date.now });
 
   return {
     config,
@@ -141,7 +143,8 @@ export async function openParts(config: Config, name: string) {
     messages: new MessageStore(database, { ttlMs }),
     inbox,
     readers,
-    mailbox: new Mailbox(inbox, readers),
+    groupUnread,
+    mailbox: new Mailbox(inbox, readers, groupUnread),
     redis,
     states: new MessageStates(redis),
     counts: new InboxCounts(redis),

@@ -4,8 +4,8 @@
  *
  * A user who went without anyone seeing it (no worker ran, or a partition changed hands) was there when
  * the last complete comparison looked: they count as gone since it began. The same goes for one whose
- * devices have all connected since, who may have been away between. Both may get a message twice, which
- * clients tell by `msg_id`; they lose none.
+ * devices have all connected since they were noted, who may have been away between (or has changed from
+ * one device to another). Both may get a message twice, which clients tell by `msg_id`; they lose none.
  */
 import type { Presence } from '../activities/etcd/presence';
 import type { GroupReaders, PresentReader } from '../activities/mysql/group-readers';
@@ -61,7 +61,8 @@ async function sweepPresent(deps: SweepReadersDeps, place: Place): Promise<Sweep
     if (!answer?.certain) continue;
     const since = Math.max(lastCheck, reader.presentSince);
     const isGone = answer.devices.length === 0;
-    const wasAway = isGone || (!reader.isBehind && haveAllConnectedAfter(answer.devices, since));
+    const wasAway =
+      isGone || (!reader.isBehind && haveAllConnectedAfter(answer.devices, reader.presentSince));
     if (wasAway) await readers.vanish(userId, since);
     if (isGone) continue;
     if (wasAway) await readers.appear([userId], now());

@@ -1,4 +1,5 @@
 /** Groups too large for a row for each member: everyone reads from a position, and sees no difference. */
+import type { Client } from '@temporalio/client';
 import type { Database } from '../../src/activities/mysql/database';
 import { sleep } from '../../src/activities/sleep';
 import type { RunningWorker } from '../../src/worker';
@@ -8,7 +9,7 @@ import { openDatabase } from '../support/mysql';
 import { startSystem } from '../support/system';
 import type { TestSystem } from '../support/system';
 import { waitFor } from '../support/wait';
-import { startTestWorker, workerReady } from '../support/worker';
+import { connectTemporal, startTestWorker, workerReady } from '../support/worker';
 
 /** Longer than the overlap at a disconnect: what was sent shortly before it may come again. */
 const OUT_OF_OVERLAP_MS = 1_300;
@@ -16,6 +17,7 @@ const OUT_OF_OVERLAP_MS = 1_300;
 let system: TestSystem;
 let worker: RunningWorker;
 let db: Database;
+let temporal: Client;
 
 beforeAll(async () => {
   system = await startSystem({
@@ -25,11 +27,13 @@ beforeAll(async () => {
   });
   worker = await startTestWorker(system.config);
   db = await openDatabase();
+  temporal = await connectTemporal(system.config);
   await workerReady(worker);
 }, 90_000);
 afterAll(async () => {
   await worker.close();
   await db.close();
+  await temporal.connection.close();
   await system.close();
 });
 
@@ -148,3 +152,26 @@ test('members who are present when the group becomes large are not sent what gat
   await noted(bob, true);
   expect(idsPushedTo(bob)).toEqual([]);
 });
+
+test('who goes and comes back while no worker runs gets what they missed', async () => {
+  const members = people(60);
+  const [alice, bob] = members as [string, string];
+  const group = await TestGroup.make(system, members);
+  await system.gateway.connect(bob, 'phone');
+  await sleep(OUT_OF_OVERLAP_MS);
+  await stored(db, await group.sendMany(alice, 2));
+  await noted(bob, true);
+  await worker.close();
+  await system.gateway.disconnect(bob, 'phone');
+  const missed = await group.sendMany(alice, 5);
+  // The registry has whole seconds, of clocks that may differ by some.
+  await sleep(6_000);
+  await system.gateway.connect(bob, 'phone');
+  worker = await startTestWorker(system.config);
+  await workerReady(worker);
+  await stored(db, missed);
+  await temporal.schedule.getHandle('im-sweep').trigger();
+  await system.gateway.received(bob, 5, 30_000);
+  await noted(bob, true);
+  expect(idsPushedTo(bob)).toEqual(expect.arrayContaining(missed));
+}, 90_000);

@@ -182,7 +182,8 @@ export class Presence {
         devices: devices[i] ?? new Map<string, Device>(),
         revision,
       }));
-      this.look(userId, () => devices);
+      // Whose answer is taken below.
+      void this.look(userId, () => devices);
     });
     return Promise.all(userIds.map((userId) => this.ask(userId)));
   }

@@ -45,15 +45,6 @@ export class GroupLog {
     // Again for who appeared during the transaction, and so neither saw its messages nor was seen by it.
     return { conflicting, awoken: await awaken(this.db, groupId, earliest) };
   }
-
-  /** Deletes entries accepted before a time, at most `limit`; returns how many. */
-  async purge(groupId: string, acceptedBefore: number, limit: number): Promise<number> {
-    const result = await this.db.execute(
-      'DELETE FROM group_log WHERE group_id = ? AND accepted_at < ? ORDER BY accepted_at LIMIT ?',
-      [groupId, acceptedBefore, limit],
-    );
-    return result.affectedRows;
-  }
 }
 
 /** Locks the group's row; returns its last position. */

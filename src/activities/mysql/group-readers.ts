@@ -13,15 +13,12 @@
  * user's, and nothing that was sent while a user was away is lost: positions pass only what was
  * delivered, or was accepted while the registry had the user. What is uncertain (the overlaps, a
  * disconnect nobody saw, which the sweep finds and dates back) is delivered again: clients tell by
- * `msg_id`.
+ * `msg_id`. What is unread is read in group-unread.ts.
  */
-import { inSequenceOrder } from '../../domain/inbox';
-import type { InboxItem, Stay } from '../../domain/inbox';
+import type { Stay } from '../../domain/inbox';
 import { chunks, MAX_ROWS } from './chunks';
 import type { Database, Queryable } from './database';
 import { APPEAR_OVERLAP_MS } from './group-log';
-import { MESSAGE_COLUMNS, toMessage } from './message-rows';
-import type { MessageRow } from './message-rows';
 
 /**
  * How long before a device is seen to go a gateway's pushes to it may have been in vain, ms: the
@@ -29,7 +26,8 @@ import type { MessageRow } from './message-rows';
  */
 const VANISH_OVERLAP_MS = 1_000;
 
-const ABSENT = 0;
+/** States of a reader, as the migration documents them. */
+export const ABSENT = 0;
 const BEHIND = 1;
 const SETTLED = 2;
 
@@ -41,14 +39,6 @@ export interface PresentReader {
   /** unix ms */
   readonly presentSince: number;
   readonly failedAt: number | null;
-}
-
-interface Range extends Stay {
-  readonly userId: string;
-  readonly leftAt: number | null;
-  readonly position: number;
-  readonly state: number;
-  readonly presentSince: number;
 }
 
 export class GroupReaders {
@@ -136,30 +126,6 @@ export class GroupReaders {
     return behind;
   }
 
-  /** The first `limit` messages a user has yet to get, group by group, each in sequence order. */
-  async readPending(userId: string, limit: number): Promise<InboxItem[]> {
-    const items: InboxItem[] = [];
-    for (const range of await this.ranges(userId)) {
-      if (items.length >= limit) break;
-      items.push(...(await this.readRange(range, Math.min(limit - items.length, MAX_ROWS))));
-    }
-    return items;
-  }
-
-  /** How many messages a user has yet to get. */
-  async pendingCount(userId: string): Promise<number> {
-    let count = 0;
-    for (const range of await this.ranges(userId)) {
-      const { where, values } = this.unread(range);
-      const [row] = await this.db.select<{ n: number }>(
-        `SELECT COUNT(*) AS n FROM group_log l WHERE ${where}`,
-        values,
-      );
-      count += row?.n ?? 0;
-    }
-    return count;
-  }
-
   /** Moves positions over what was delivered; returns how many items it was. */
   async markDelivered(
     userId: string,
@@ -209,52 +175,6 @@ export class GroupReaders {
     );
   }
 
-  private async readRange(range: Range, limit: number): Promise<InboxItem[]> {
-    const { groupId, joinedAt } = range;
-    const { where, values } = this.unread(range);
-    const rows = await this.db.select<MessageRow & { position: number }>(
-      `SELECT l.position, ${MESSAGE_COLUMNS} FROM group_log l JOIN messages m ON m.msg_id = l.msg_id
-       WHERE ${where} ORDER BY l.position LIMIT ?`,
-      [...values, limit],
-    );
-    const stay = { groupId, joinedAt };
-    const items = rows.map((row) => ({ position: row.position, stay, message: toMessage(row) }));
-    return withSettledPositions(inSequenceOrder(items));
-  }
-
-  /** The user's stays in groups whose log goes on after their position. */
-  private ranges(userId: string): Promise<Range[]> {
-    return this.db.select<Range>(
-      `SELECT g.user_id AS userId, g.group_id AS groupId, g.joined_at AS joinedAt,
-         g.left_at AS leftAt, g.position, r.state, r.present_since AS presentSince
-       FROM group_readers r
-       JOIN group_memberships g ON g.user_id = r.user_id
-       JOIN large_groups lg ON lg.group_id = g.group_id
-       WHERE r.user_id = ? AND lg.last_position > g.position ORDER BY g.group_id, g.joined_at`,
-      [userId],
-    );
-  }
-
-  private unread(range: Range): { where: string; values: (string | number)[] } {
-    const { now, ttlMs } = this.options;
-    const from = Math.max(range.joinedAt, now() - ttlMs);
-    const ends = [
-      range.leftAt ?? Infinity,
-      range.state === ABSENT ? Infinity : range.presentSince + APPEAR_OVERLAP_MS,
-    ];
-    return {
-      where: `l.group_id = ? AND l.position > ? AND l.accepted_at >= ? AND l.accepted_at < ?
-        AND l.sender_id <> ?`,
-      values: [
-        range.groupId,
-        range.position,
-        from,
-        Math.min(...ends, Number.MAX_SAFE_INTEGER),
-        range.userId,
-      ],
-    };
-  }
-
   private async usersWithUnread(on: Queryable, userIds: readonly string[]): Promise<string[]> {
     const { now, ttlMs } = this.options;
     const rows = await on.select<{ user_id: string }>(
@@ -299,21 +219,4 @@ async function raisePosition(
      WHERE user_id = ? AND group_id = ? AND joined_at = ? AND position < ?`,
     [position, userId, groupId, joinedAt, position],
   );
-}
-
-/**
- * The items with the position that is settled once each is delivered: all that lies before the first
- * one still to come, for sequence order may differ from the log's.
- */
-function withSettledPositions(items: readonly InboxItem[]): InboxItem[] {
-  let next = Infinity;
-  const last = Math.max(...items.map(({ position }) => position));
-  return items
-    .toReversed()
-    .map((item) => {
-      const settled = next === Infinity ? last : next - 1;
-      next = Math.min(next, item.position);
-      return { ...item, position: settled };
-    })
-    .toReversed();
 }

@@ -3,7 +3,7 @@
  * Changes carry their times, so that they may be told again, or late, and change nothing then.
  */
 import type { MembershipChange } from '../../domain/roster';
-import { chunks, MAX_ROWS } from './chunks';
+import { chunks } from './chunks';
 import type { Database, Queryable } from './database';
 import { lockGroup } from './group-log';
 
@@ -120,15 +120,6 @@ export class GroupStays {
       const before = first?.position ? first.position - 1 : head;
       await insertStays(tx, [[userId, groupId, at, before]]);
     });
-  }
-
-  /** Deletes stays that ended before a time, at most a few hundred; returns how many. */
-  async purge(leftBefore: number): Promise<number> {
-    const result = await this.db.execute(
-      `DELETE FROM group_memberships WHERE left_at < ? LIMIT ${MAX_ROWS}`,
-      [leftBefore],
-    );
-    return result.affectedRows;
   }
 
   private async leave(tx: Queryable, { groupId, userId, at }: MembershipChange): Promise<void> {

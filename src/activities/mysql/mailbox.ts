@@ -5,26 +5,28 @@
  */
 import type { InboxItem, Stay } from '../../domain/inbox';
 import type { GroupReaders } from './group-readers';
+import type { GroupUnread } from './group-unread';
 import type { Inbox, InboxDelivery } from './inbox';
 
 export class Mailbox {
   constructor(
     private readonly inbox: Inbox,
     private readonly readers: GroupReaders,
+    private readonly unread: GroupUnread,
   ) {}
 
   /** The first `limit` messages that wait, each conversation's in sequence order. */
   async readPending(userId: string, limit: number): Promise<InboxItem[]> {
     const rows = await this.inbox.readPending(userId, limit);
     if (rows.length >= limit) return rows;
-    return [...rows, ...(await this.readers.readPending(userId, limit - rows.length))];
+    return [...rows, ...(await this.unread.readPending(userId, limit - rows.length))];
   }
 
   /** How many messages wait, and how many of them have a row, which is what the quota is about. */
   async pending(userId: string): Promise<{ total: number; rows: number }> {
     const [rows, inLogs] = await Promise.all([
       this.inbox.pendingCount(userId),
-      this.readers.pendingCount(userId),
+      this.unread.count(userId),
     ]);
     return { total: rows + inLogs, rows };
   }

@@ -30,7 +30,7 @@ export class NoSuchGroupError extends Error {
 
 /** The pages of a group; one at least. Throws {@link NoSuchGroupError}. */
 export async function* memberPages(
-  client: UserServiceClient,
+  client: Pick<UserServiceClient, 'call'>,
   groupId: string,
 ): AsyncGenerator<MemberPage, void, undefined> {
   for (let cursor = ''; ;) {

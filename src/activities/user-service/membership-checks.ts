@@ -16,7 +16,7 @@ const NO_TTL_MS = 1_000;
 const RETRY_MS = 2_000;
 
 export interface MembershipChecksOptions {
-  readonly client: UserServiceClient;
+  readonly client: Pick<UserServiceClient, 'call'>;
   /** Answers remembered. */
   readonly max: number;
   /** How old a yes may be before it is asked for anew in the background, ms. */

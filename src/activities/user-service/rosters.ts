@@ -24,7 +24,7 @@ const RETRY_MS = 2_000;
 const GROUP_WEIGHT = 10;
 
 export interface RostersOptions {
-  readonly client: UserServiceClient;
+  readonly client: Pick<UserServiceClient, 'call'>;
   /** From so many members on a group is large: its members are not kept. */
   readonly fanoutMax: number;
   /** Members remembered, of all groups together. */
