@@ -7,7 +7,13 @@ import { createImService } from './api/im-service';
 import type { Config } from './config';
 import { messageOf } from './domain/errors';
 import type { Logger } from './logger';
-import { createPrivateRouter, openParts, WRITTEN_TOPICS } from './parts';
+import {
+  createGroupRouter,
+  createPrivateRouter,
+  createReservations,
+  openParts,
+  WRITTEN_TOPICS,
+} from './parts';
 import { runProcess } from './process';
 import type { ContentSteps } from './routing/content';
 import { findMessageStatus } from './routing/message-status';
@@ -29,9 +35,11 @@ export interface RunningServer {
 export async function startServer(config: Config, content?: ContentSteps): Promise<RunningServer> {
   const parts = await openParts(config, 'server');
   const { log, metrics, kafka, producer, redis, presence, gateways, users } = parts;
+  const reservations = createReservations(parts);
+  const groupRouter = createGroupRouter(parts, reservations, content);
   const router =
     config.ROUTING_EXECUTOR === 'local'
-      ? createPrivateRouter(parts, content)
+      ? createPrivateRouter(parts, reservations, content)
       : new TemporalExecutor({ ...parts, taskQueue: config.IM_TEMPORAL_TASK_QUEUE });
 
   await startUp('Kafka topics', log, (deadlineMs) =>
@@ -44,10 +52,12 @@ export async function startServer(config: Config, content?: ContentSteps): Promi
   await startUp('Kafka', log, () => producer.warmUp(WRITTEN_TOPICS));
   await startUp('Redis', log, () => redis.whenReady());
 
+  parts.memberCache.start();
   const grpc = await listenGrpc(
     `${config.IM_BIND_ADDRESS}:${config.GRPC_PORT}`,
     createImService({
       routePrivate: (request) => router.route(request),
+      routeGroup: (request) => groupRouter.route(request),
       messageStatus: (msgId) => findMessageStatus(parts, msgId),
       maxInFlight: config.IM_MAX_IN_FLIGHT,
       metrics,
