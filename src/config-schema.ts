@@ -197,6 +197,24 @@ export const SETTINGS = {
   ),
   IM_USER_CACHE_MAX: integer(200_000, 100, 10_000_000, 'Users a process remembers to exist.'),
   IM_USER_CACHE_TTL_S: integer(600, 1, 86_400, 'How long a user is remembered to exist.'),
+  GROUP_FANOUT_MAX: integer(
+    2_000,
+    1,
+    1_000_000,
+    'Members from which a group is large: no row for each absent member, each reads from a position.',
+  ),
+  IM_GROUP_CACHE_MEMBERS: integer(
+    500_000,
+    1_000,
+    20_000_000,
+    'Group members a process remembers, of all groups together.',
+  ),
+  IM_GROUP_CACHE_TTL_S: integer(
+    60,
+    1,
+    86_400,
+    'How old known group members may be before they are read anew in the background.',
+  ),
   IM_OFFLINE_TTL_DAYS: integer(7, 1, 365, 'How long a message waits for its recipient.'),
   IM_OFFLINE_QUOTA: integer(10_000, 1, 10_000_000, 'Messages that may wait for one user.'),
   IM_SWEEP_INTERVAL_S: integer(

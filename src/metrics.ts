@@ -67,6 +67,7 @@ export function createMetrics() {
     consumed: counter('consumed_total', 'Records consumed', 'topic', 'outcome'),
     consumerPartitions: gauge('consumer_partitions', 'Partitions this process reads', 'topic'),
     consumerLag: gauge('consumer_lag', 'Records of those partitions yet to be read', 'topic'),
+    fanoutRows: counter('group_fanout_rows_total', 'Inbox rows written for group messages'),
     deliveries: counter('offline_deliveries_total', 'Messages delivered from the inbox'),
     temporalWorker: gauge('temporal_worker', '1 while the Temporal worker polls'),
     deliveryStarts: counter(

@@ -1,13 +1,19 @@
 /** The server process: gRPC and REST. Stateless; run as many as there are cores and machines. */
 import { withDeadline } from './activities/deadline';
-import { ensureTopics, TOPICS, topicSpecs } from './activities/kafka/topics';
+import { ensureTopics, topicSpecs } from './activities/kafka/topics';
 import { listenGrpc } from './api/grpc-server';
 import { listenHttp } from './api/http-app';
 import { createImService } from './api/im-service';
 import type { Config } from './config';
 import { messageOf } from './domain/errors';
 import type { Logger } from './logger';
-import { createPrivateRouter, openParts } from './parts';
+import {
+  createGroupRouter,
+  createPrivateRouter,
+  createReservations,
+  openParts,
+  WRITTEN_TOPICS,
+} from './parts';
 import { runProcess } from './process';
 import type { ContentSteps } from './routing/content';
 import { findMessageStatus } from './routing/message-status';
@@ -17,7 +23,6 @@ import { TemporalExecutor } from './temporal/executor';
 const START_WAIT_MS = 5_000;
 /** Registered devices whose gateways a readiness check asks. */
 const GATEWAY_SAMPLE = 50;
-const WRITTEN_TOPICS = [TOPICS.offline, TOPICS.delivered, TOPICS.group];
 
 export interface RunningServer {
   readonly grpcPort: number;
@@ -30,9 +35,11 @@ export interface RunningServer {
 export async function startServer(config: Config, content?: ContentSteps): Promise<RunningServer> {
   const parts = await openParts(config, 'server');
   const { log, metrics, kafka, producer, redis, presence, gateways, users } = parts;
+  const reservations = createReservations(parts);
+  const groupRouter = createGroupRouter(parts, reservations, content);
   const router =
     config.ROUTING_EXECUTOR === 'local'
-      ? createPrivateRouter(parts, content)
+      ? createPrivateRouter(parts, reservations, content)
       : new TemporalExecutor({ ...parts, taskQueue: config.IM_TEMPORAL_TASK_QUEUE });
 
   await startUp('Kafka topics', log, (deadlineMs) =>
@@ -45,10 +52,12 @@ export async function startServer(config: Config, content?: ContentSteps): Promi
   await startUp('Kafka', log, () => producer.warmUp(WRITTEN_TOPICS));
   await startUp('Redis', log, () => redis.whenReady());
 
+  parts.memberCache.start();
   const grpc = await listenGrpc(
     `${config.IM_BIND_ADDRESS}:${config.GRPC_PORT}`,
     createImService({
       routePrivate: (request) => router.route(request),
+      routeGroup: (request) => groupRouter.route(request),
       messageStatus: (msgId) => findMessageStatus(parts, msgId),
       maxInFlight: config.IM_MAX_IN_FLIGHT,
       metrics,

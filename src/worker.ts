@@ -2,21 +2,26 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { WorkerOptions } from '@temporalio/worker';
-import { createKafka } from './activities/kafka/client';
 import { ensureTopics, partitionOf, TOPICS, topicSpecs } from './activities/kafka/topics';
+import { GroupLog } from './activities/mysql/group-log';
+import { GroupStays } from './activities/mysql/group-stays';
 import { listenHttp } from './api/http-app';
 import type { Config } from './config';
 import { createDeliveredConsumer } from './consumers/delivered-messages';
 import { DeliveryTrigger } from './consumers/delivery-trigger';
+import { createGroupConsumer } from './consumers/group-messages';
+import { createMembershipConsumer } from './consumers/membership-changes';
 import { createOfflineConsumer } from './consumers/offline-messages';
 import type { DeliveryActivities } from './domain/delivery';
 import type { KeyActivities } from './domain/key-rotation';
 import type { RoutingActivities } from './domain/routing';
 import { createLogger } from './logger';
-import { createPrivateRouter, openParts } from './parts';
+import { createPrivateRouter, createReservations, openParts } from './parts';
 import { runProcess } from './process';
 import type { ContentSteps } from './routing/content';
 import { InboxDelivery } from './routing/deliver-inbox';
+import { GroupFanout } from './routing/group-fanout';
+import { LargeGroups } from './routing/large-groups';
 import { createActivities } from './temporal/activities';
 import { DeliveryRequests } from './temporal/delivery-requests';
 import { routeTicket } from './temporal/route-ticket';
@@ -27,8 +32,6 @@ import { WorkerRunner } from './temporal/worker-runner';
 
 /** How long Kafka may be away, or elect leaders, when a worker starts, ms. */
 const TOPICS_DEADLINE_MS = 60_000;
-/** For a request to Kafka by a consumer, whom nobody waits for, ms. */
-const CONSUMER_DEADLINE_MS = 5_000;
 
 export interface RunningWorker {
   readonly httpPort: number;
@@ -45,7 +48,7 @@ export async function startWorker(
   content?: ContentSteps,
 ): Promise<RunningWorker> {
   const parts = await openParts(config, 'worker');
-  const { log, metrics, kafka, producer, presence, inbox, temporal } = parts;
+  const { log, metrics, kafka, producer, database, presence, mailbox, temporal } = parts;
   const partitions = await ensureTopics(kafka, topicSpecs(config), {
     replication: config.IM_KAFKA_REPLICATION,
     deadlineMs: TOPICS_DEADLINE_MS,
@@ -57,21 +60,16 @@ export async function startWorker(
   const offlinePartitions = partitions.get(TOPICS.offline) ?? 0;
   const trigger = new DeliveryTrigger({
     presence,
-    inbox,
+    mailbox,
     requests,
+    now: Date.now,
     owns: (userId) => offline.assigned.has(partitionOf(TOPICS.offline, userId, offlinePartitions)),
     metrics,
     log,
   });
   // All partitions of a fetch are handled at once: their records share transactions.
   const consuming = {
-    // Nobody waits for a consumer: its requests may take longer.
-    kafka: createKafka({
-      brokers: config.KAFKA_BROKERS,
-      clientId: config.IM_KAFKA_CLIENT_ID,
-      deadlineMs: CONSUMER_DEADLINE_MS,
-      log,
-    }),
+    kafka: parts.consumerKafka,
     deadLetters: producer,
     messages: parts.messages,
     metrics,
@@ -89,7 +87,28 @@ export async function startWorker(
     concurrency: partitions.get(TOPICS.delivered) ?? 0,
   });
 
-  const router = createPrivateRouter(parts, content);
+  const large = new LargeGroups({ ...parts, stays: new GroupStays(database), now: Date.now });
+  const group = createGroupConsumer({
+    ...consuming,
+    groupId: `${config.IM_KAFKA_CLIENT_ID}-group`,
+    concurrency: partitions.get(TOPICS.group) ?? 0,
+    fanout: new GroupFanout({
+      ...parts,
+      large,
+      groupLog: new GroupLog(database),
+      content: content ?? parts.contentSteps,
+      onStored: (userIds) => trigger.stored(userIds),
+      onAwoken: (userIds) => trigger.awoken(userIds),
+    }),
+  });
+  const membership = createMembershipConsumer({
+    ...consuming,
+    groupId: `${config.IM_KAFKA_CLIENT_ID}-membership`,
+    concurrency: partitions.get(TOPICS.membership) ?? 0,
+    large,
+  });
+
+  const router = createPrivateRouter(parts, createReservations(parts), content);
   const activities: DeliveryActivities & KeyActivities & RoutingActivities = {
     ...createActivities({
       ...parts,
@@ -121,6 +140,9 @@ export async function startWorker(
 
   offline.start();
   delivered.start();
+  parts.memberCache.start();
+  group.start();
+  membership.start();
   runner.start();
   const http = await listenHttp(config.IM_BIND_ADDRESS, config.IM_WORKER_HTTP_PORT, {
     checks: {
@@ -128,6 +150,8 @@ export async function startWorker(
       temporal_worker: () => runner.check(),
       offline_consumer: () => offline.check(),
       delivered_consumer: () => delivered.check(),
+      group_consumer: () => group.check(),
+      membership_consumer: () => membership.check(),
     },
     metrics,
     log,
@@ -138,7 +162,8 @@ export async function startWorker(
     httpPort: http.port,
     close: async () => {
       await http.close();
-      await Promise.all([offline.close(), delivered.close(), runner.close()]);
+      const running = [offline, delivered, group, membership, runner];
+      await Promise.all(running.map((each) => each.close()));
       await trigger.close();
       await requests.close();
       await parts.close();

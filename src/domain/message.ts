@@ -29,6 +29,11 @@ export function messageType(metadata: Readonly<Record<string, string>>): string 
   return metadata['content_type'] || 'text/plain';
 }
 
+/** The metadata that {@link messageType} reads a type from. */
+export function metadataOfType(type: string): Record<string, string> {
+  return type === 'text/plain' ? {} : { content_type: type };
+}
+
 /** The spec's `status` of a routed private message. */
 export type PrivateStatus = 'delivered' | 'offline' | 'failed';
 /** The spec's `status` of a routed group message. */

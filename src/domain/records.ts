@@ -72,7 +72,7 @@ export function decodeDelivered(value: string): DeliveredEntry {
   return { message, devices, deliveredAt: wholeNumber(fields, 'delivered_at') };
 }
 
-type Fields = Record<string, unknown>;
+export type Fields = Record<string, unknown>;
 
 function readMessage(fields: Fields, userId: string): SequencedMessage {
   const senderId = id(fields, 'sender_id', MAX_USER_ID_BYTES);
@@ -106,7 +106,8 @@ function placeOf(
   throw new PoisonRecordError('conversation_type is neither private nor group');
 }
 
-function parseObject(value: string): Fields {
+/** The object a value is; throws {@link PoisonRecordError}. */
+export function parseObject(value: string): Fields {
   let parsed: unknown;
   try {
     parsed = JSON.parse(value);
@@ -120,20 +121,23 @@ function parseObject(value: string): Fields {
   return parsed as Fields;
 }
 
-function text(fields: Fields, name: string): string {
+/** A field that must be a text. */
+export function text(fields: Fields, name: string): string {
   const value = fields[name];
   if (typeof value !== 'string') throw new PoisonRecordError(`${name} is not a text`);
   return value;
 }
 
-function id(fields: Fields, name: string, maxBytes: number): string {
+/** A field that must be an id of at most so many bytes. */
+export function id(fields: Fields, name: string, maxBytes: number): string {
   const value = text(fields, name);
   const problem = idProblem(value, maxBytes);
   if (problem) throw new PoisonRecordError(`${name} ${problem}`);
   return value;
 }
 
-function wholeNumber(fields: Fields, name: string): number {
+/** A field that must be a whole number from 0. */
+export function wholeNumber(fields: Fields, name: string): number {
   const value = fields[name];
   if (!Number.isSafeInteger(value) || (value as number) < 0) {
     throw new PoisonRecordError(`${name} is not a whole number from 0`);

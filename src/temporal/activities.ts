@@ -5,7 +5,7 @@ import {
   cancellationSignal,
   heartbeat,
 } from '@temporalio/activity';
-import type { Inbox } from '../activities/mysql/inbox';
+import type { Mailbox } from '../activities/mysql/mailbox';
 import { INVALID_INPUT } from '../domain/delivery';
 import type { DeliveryActivities } from '../domain/delivery';
 import { idProblem, MAX_USER_ID_BYTES } from '../domain/ids';
@@ -22,7 +22,7 @@ const HEARTBEAT_MS = 2_000;
 
 export interface ActivityDeps extends SweepDeps {
   readonly delivery: InboxDelivery;
-  readonly inbox: Pick<Inbox, 'sweepPage' | 'recordFailure'>;
+  readonly mailbox: Pick<Mailbox, 'recordFailure'>;
   readonly userKeys: RewrapDeps;
   readonly log: Logger;
 }
@@ -33,7 +33,7 @@ export function createActivities(deps: ActivityDeps): DeliveryActivities & KeyAc
     deliverInboxPage: ({ userId }) =>
       run(() => deps.delivery.deliverPage(requireUser(userId), cancellationSignal())),
     recordDeliveryFailure: ({ userId }) =>
-      run(() => deps.inbox.recordFailure(requireUser(userId), deps.now())),
+      run(() => deps.mailbox.recordFailure(requireUser(userId), deps.now())),
     sweepPage: ({ after }) => run(() => sweepInboxes(deps, after)),
     rewrapPage: ({ after }) => run(() => rewrapPage(deps.userKeys, after)),
   };

@@ -34,6 +34,10 @@ export interface ConsumerOptions<R> extends BatchOptions<R> {
   readonly groupId: string;
   /** Partitions handled at once, so that their records can share transactions. */
   readonly concurrency: number;
+  /** Where a group without offsets begins: the topic's beginning unless false, then its end. */
+  readonly fromBeginning?: boolean;
+  /** Called once records are read again after a time, the first included, in which some may have been missed. */
+  readonly onResumed?: () => void;
 }
 
 export class TopicConsumer<R> {
@@ -98,7 +102,7 @@ export class TopicConsumer<R> {
     try {
       const running = (async () => {
         await consumer.connect();
-        await consumer.subscribe({ topic, fromBeginning: true });
+        await consumer.subscribe({ topic, fromBeginning: this.options.fromBeginning ?? true });
         await consumer.run({
           eachBatchAutoResolve: false,
           partitionsConsumedConcurrently: this.options.concurrency,
@@ -131,17 +135,24 @@ export class TopicConsumer<R> {
   }
 
   private watchSilence(consumer: Consumer): { silent: Promise<never>; stop: () => void } {
-    const { topic, metrics } = this.options;
+    const { topic, metrics, onResumed } = this.options;
     let heard = Date.now();
+    let resumed = false;
     const sign = (): void => {
       heard = Date.now();
       if (this.partitions.size > 0) this.lastSign = heard;
     };
     const { GROUP_JOIN, HEARTBEAT, FETCH } = consumer.events;
     consumer.on(HEARTBEAT, sign);
-    consumer.on(FETCH, sign);
+    consumer.on(FETCH, () => {
+      sign();
+      // Not before: only with its first fetch does a group without offsets settle where it begins.
+      if (!resumed) onResumed?.();
+      resumed = true;
+    });
     consumer.on(GROUP_JOIN, ({ payload }) => {
       this.partitions = new Set(payload.memberAssignment[topic] ?? []);
+      resumed = false;
       this.lagOf.clear();
       this.lastSign = heard = Date.now();
       metrics.consumerPartitions.set({ topic }, this.partitions.size);

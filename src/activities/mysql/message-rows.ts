@@ -133,7 +133,8 @@ function toRow({ message, deliveredAt, devices }: MessageCarrier): (string | num
     labels,
     message.timestamp,
     message.acceptedAt,
-    deliveredAt ?? null,
+    // Published to the gateways: that is as delivered as a group message can be (README).
+    deliveredAt ?? (message.conversation.type === 'group' ? message.acceptedAt : null),
     devices ? JSON.stringify(devices) : null,
   ];
 }
