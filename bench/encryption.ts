@@ -1,17 +1,20 @@
 /**
- * What encryption costs a message on its way: CPU of the process for each routed message, with
- * encryption on over off, in turns in one run. The route call is measured without gRPC, which would
- * make the share look smaller.
+ * What encryption costs a message on its way: CPU of a server process for each message routed over
+ * gRPC, with encryption on over off, two servers in turns in one run.
  * Run with a stack up: `npx tsc -p tsconfig.build.json && node dist/bench/encryption.js`.
  */
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Client } from '@grpc/grpc-js';
 import { pino } from 'pino';
+import { connect, loadService } from '../dev/common/grpc';
 import { DevUserService } from '../dev/user-service/user-service';
 import { LocalKeys } from '../src/activities/encryption/local-keys';
-import { ensureTopics, topicSpecs } from '../src/activities/kafka/topics';
-import { loadConfig } from '../src/config';
-import { createPrivateRouter, openParts } from '../src/parts';
-import type { PrivateRouter } from '../src/routing/private-message';
+import { projectRoot } from '../src/paths';
 
 const SIZES = [100, 1_000, 10_000];
 const MESSAGES_A_ROUND = 2_000;
@@ -19,16 +22,83 @@ const ROUNDS = 7;
 /** Calls at once, as a gateway would have them. */
 const CONCURRENCY = 64;
 const USERS = 100;
+const START_DEADLINE_MS = 60_000;
+const CALL_DEADLINE_MS = 20_000;
+/** Ports for the two servers, away from those of any stack. */
+const FIRST_PORT = 18_700;
 
-type Router = Pick<PrivateRouter, 'route'>;
+type RouteCall = (
+  request: object,
+  options: object,
+  callback: (error: Error | null, answer: { success: boolean; error_message: string }) => void,
+) => void;
+
+/** A server process and a client of it. */
+class Server {
+  private constructor(
+    private readonly child: ChildProcess,
+    private readonly client: Client,
+    private readonly httpPort: number,
+  ) {}
+
+  static async start(port: number, env: NodeJS.ProcessEnv): Promise<Server> {
+    const ports = { GRPC_PORT: String(port), HTTP_PORT: String(port + 1) };
+    const child = spawn(process.execPath, [join(projectRoot(), 'dist', 'src', 'server.js')], {
+      env: { ...env, ...ports, LOG_LEVEL: 'error' },
+      stdio: ['ignore', 'inherit', 'inherit'],
+    });
+    const client = connect(loadService('api/v1/im.proto', 'im.v1.IMService'), `127.0.0.1:${port}`);
+    const server = new Server(child, client, port + 1);
+    const until = Date.now() + START_DEADLINE_MS;
+    while (!(await server.listens())) {
+      if (Date.now() > until || child.exitCode !== null) throw new Error('a server does not start');
+      await sleep(200);
+    }
+    return server;
+  }
+
+  route(request: object): Promise<void> {
+    const { RoutePrivateMessage: call } = this.client as unknown as Record<string, RouteCall>;
+    return new Promise((resolve, reject) => {
+      const options = { deadline: Date.now() + CALL_DEADLINE_MS };
+      call?.call(this.client, request, options, (error, answer) => {
+        if (error) reject(error);
+        else if (answer.error_message !== '') reject(new Error(answer.error_message));
+        else resolve();
+      });
+    });
+  }
+
+  /** CPU the process has used, µs. */
+  async cpu(): Promise<number> {
+    const metrics = await (await fetch(`http://127.0.0.1:${this.httpPort}/metrics`)).text();
+    return Number(/^process_cpu_seconds_total (\S+)/m.exec(metrics)?.[1]) * 1e6;
+  }
+
+  async stop(): Promise<void> {
+    this.client.close();
+    const ended = once(this.child, 'exit');
+    this.child.kill('SIGTERM');
+    await ended;
+  }
+
+  private async listens(): Promise<boolean> {
+    try {
+      return (await fetch(`http://127.0.0.1:${this.httpPort}/health`)).ok;
+    } catch {
+      // Not yet; the caller has the deadline.
+      return false;
+    }
+  }
+}
 
 /** Routes so many messages to users who are away; resolves with µs of CPU for each. */
-async function round(router: Router, content: string, run: string): Promise<number> {
+async function round(server: Server, content: string, run: string): Promise<number> {
   let left = MESSAGES_A_ROUND;
-  const before = process.cpuUsage();
+  const before = await server.cpu();
   const lane = async (): Promise<void> => {
     while (left-- > 0) {
-      const answer = await router.route({
+      await server.route({
         msg_id: randomUUID(),
         sender_id: `sender-${run}-${left % USERS}`,
         recipient_id: `recipient-${run}-${left % USERS}`,
@@ -36,19 +106,17 @@ async function round(router: Router, content: string, run: string): Promise<numb
         timestamp: Date.now(),
         metadata: {},
       });
-      if (!answer.success || answer.code !== undefined) throw new Error(JSON.stringify(answer));
     }
   };
   await Promise.all(Array.from({ length: CONCURRENCY }, lane));
-  const { user, system } = process.cpuUsage(before);
-  return (user + system) / MESSAGES_A_ROUND;
+  return ((await server.cpu()) - before) / MESSAGES_A_ROUND;
 }
 
 function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 }
 
-async function measure(off: Router, on: Router, size: number): Promise<void> {
+async function measure(off: Server, on: Server, size: number): Promise<void> {
   const content = 'x'.repeat(size);
   // The same users all along: their keys are made in the first round, which does not count.
   const run = randomUUID().slice(0, 8);
@@ -76,26 +144,16 @@ async function main(): Promise<void> {
   await users.start();
   const common = {
     ...process.env,
-    LOG_LEVEL: 'warn',
     USER_SERVICE_ADDRESS: users.grpcAddress,
     IM_KAFKA_DEADLINE_MS: '10000',
     IM_MASTER_KEYS: LocalKeys.generate('bench'),
   };
-  const off = await openParts(loadConfig({ ...common, ENCRYPTION: 'off' }), 'off');
-  const on = await openParts(loadConfig({ ...common, ENCRYPTION: 'on' }), 'on');
-  await ensureTopics(off.kafka, topicSpecs(off.config), {
-    replication: 1,
-    deadlineMs: 30_000,
-    log: off.log,
-  });
-  await Promise.all([off.redis.whenReady(), on.redis.whenReady()]);
+  const off = await Server.start(FIRST_PORT, { ...common, ENCRYPTION: 'off' });
+  const on = await Server.start(FIRST_PORT + 2, { ...common, ENCRYPTION: 'on' });
   try {
-    for (const size of SIZES) {
-      await measure(createPrivateRouter(off), createPrivateRouter(on), size);
-    }
+    for (const size of SIZES) await measure(off, on, size);
   } finally {
-    await off.close();
-    await on.close();
+    await Promise.all([off.stop(), on.stop()]);
     await users.stop();
   }
 }

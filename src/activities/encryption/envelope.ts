@@ -2,7 +2,7 @@
  * The envelope of stored content: JWE compact (RFC 7516), `dir` with A256GCM. The protected header,
  * which is authenticated, names the data key (`kid`) and the place of the message (`ctx`).
  *
- * `jose` opens it. Sealing is on the way of every message, and there `jose` costs 80 µs of CPU, most of
+ * `jose` opens it. Sealing is on the way of every message, and there `jose` costs about 75 µs of CPU, most of
  * it for handing a few bytes to a thread and back; so we write the five segments ourselves, by RFC 7516
  * section 5.1, in 10 µs. That what we seal is what `jose` opens is what the tests are about.
  */
