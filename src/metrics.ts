@@ -60,7 +60,10 @@ export function createMetrics() {
       'Blocks of sequence numbers reserved',
     ),
     consumed: counter('consumed_total', 'Records consumed', 'topic', 'outcome'),
+    consumerPartitions: gauge('consumer_partitions', 'Partitions this process reads', 'topic'),
+    consumerLag: gauge('consumer_lag', 'Records of those partitions yet to be read', 'topic'),
     deliveries: counter('offline_deliveries_total', 'Messages delivered from the inbox'),
+    temporalWorker: gauge('temporal_worker', '1 while the Temporal worker polls'),
     deliveryStarts: counter(
       'delivery_starts_total',
       'Temporal calls that start offlineDelivery',

@@ -1,21 +1,16 @@
 /** Entries for tests: every field has a value, what matters is given. */
-import { randomUUID } from 'node:crypto';
 import { privateConversation } from '../../src/domain/ids';
 import type { DeliveredEntry, OfflineEntry } from '../../src/domain/inbox';
 import type { SequencedMessage } from '../../src/domain/message';
+import { unique } from './ids';
 
 export type PrivateMessage = SequencedMessage & { readonly recipientId: string };
 
-/** An id nobody else uses. */
-export function uniqueId(prefix: string): string {
-  return `${prefix}-${randomUUID().slice(0, 8)}`;
-}
-
 export function message(given: Partial<PrivateMessage> = {}): PrivateMessage {
-  const senderId = given.senderId ?? uniqueId('sender');
-  const recipientId = given.recipientId ?? uniqueId('user');
+  const senderId = given.senderId ?? unique('sender');
+  const recipientId = given.recipientId ?? unique('user');
   return {
-    msgId: uniqueId('msg'),
+    msgId: unique('msg'),
     conversation: privateConversation(senderId, recipientId),
     content: 'hello',
     sequenceNumber: 1,
@@ -44,7 +39,7 @@ export function delivered(
 }
 
 /** `count` messages of one sender for one user, numbered from 1. */
-export function series(count: number, recipientId: string, senderId = uniqueId('sender')) {
+export function series(count: number, recipientId: string, senderId = unique('sender')) {
   return Array.from({ length: count }, (_, i) =>
     offline({ recipientId, senderId, sequenceNumber: i + 1 }),
   );

@@ -170,3 +170,20 @@ function isFatal(error: unknown): boolean {
   const { fatal, code } = error as { fatal?: boolean; code?: string };
   return fatal === true || code === 'PROTOCOL_SEQUENCE_TIMEOUT';
 }
+
+/** Errors about a value, which no retry mends; the last one is about a statement too large to send. */
+const DATA_ERRORS = new Set([
+  'ER_DATA_TOO_LONG',
+  'ER_WARN_DATA_OUT_OF_RANGE',
+  'ER_TRUNCATED_WRONG_VALUE_FOR_FIELD',
+  'ER_TRUNCATED_WRONG_VALUE',
+  'WARN_DATA_TRUNCATED',
+  'ER_BAD_NULL_ERROR',
+  'ER_NET_PACKET_TOO_LARGE',
+]);
+
+/** The name of an error about a value, without the value; `undefined` for every other error. */
+export function dataErrorOf(error: unknown): string | undefined {
+  const { code } = error as { code?: string };
+  return code !== undefined && DATA_ERRORS.has(code) ? code : undefined;
+}

@@ -1,8 +1,9 @@
 import type { Database } from '../../../src/activities/mysql/database';
 import { Inbox } from '../../../src/activities/mysql/inbox';
 import { MessageStore } from '../../../src/activities/mysql/message-store';
+import { unique } from '../../support/ids';
 import { openDatabase } from '../../support/mysql';
-import { offline, series, uniqueId } from '../../support/records';
+import { offline, series } from '../../support/records';
 
 describe('the inbox', () => {
   let db: Database;
@@ -25,7 +26,7 @@ describe('the inbox', () => {
     }));
 
   it('counts a message marked twice once', async () => {
-    const userId = uniqueId('user');
+    const userId = unique('user');
     await store.storeOffline(series(5, userId));
     const items = marks(await inbox.readPending(userId, 3));
     expect(await inbox.markDelivered(userId, items)).toBe(3);
@@ -35,7 +36,7 @@ describe('the inbox', () => {
   });
 
   it('keeps the count exact while messages come and are marked at once', async () => {
-    const userId = uniqueId('user');
+    const userId = unique('user');
     await store.storeOffline(series(50, userId));
     const items = marks(await inbox.readPending(userId, 50));
     await Promise.all([
@@ -53,8 +54,8 @@ describe('the inbox', () => {
   });
 
   it('hands out each conversation in the order of its sequence numbers', async () => {
-    const userId = uniqueId('user');
-    const senderId = uniqueId('sender');
+    const userId = unique('user');
+    const senderId = unique('sender');
     const numbered = (sequenceNumber: number) =>
       offline({ recipientId: userId, senderId, sequenceNumber });
     const other = offline({ recipientId: userId, sequenceNumber: 9 });
@@ -65,7 +66,7 @@ describe('the inbox', () => {
   });
 
   it('ends the wait of messages past their time and tells so', async () => {
-    const userId = uniqueId('user');
+    const userId = unique('user');
     const old = offline({ recipientId: userId, acceptedAt: 1_000 });
     await store.storeOffline([old, offline({ recipientId: userId })]);
     expect(await inbox.expire(userId, Date.now())).toBe(1);
@@ -74,7 +75,7 @@ describe('the inbox', () => {
   });
 
   it('names those who have messages waiting, for the sweep by page and not after a fresh failure', async () => {
-    const prefix = uniqueId('sweep');
+    const prefix = unique('sweep');
     const users = ['a', 'b', 'c', 'd'].map((letter) => `${prefix}-${letter}`);
     await store.storeOffline(users.slice(0, 3).map((userId) => offline({ recipientId: userId })));
     expect((await inbox.hasPending(users)).sort()).toEqual(users.slice(0, 3));

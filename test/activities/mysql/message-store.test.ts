@@ -2,8 +2,9 @@ import { groupConversation } from '../../../src/domain/ids';
 import type { Database } from '../../../src/activities/mysql/database';
 import { Inbox } from '../../../src/activities/mysql/inbox';
 import { MessageStore } from '../../../src/activities/mysql/message-store';
+import { unique } from '../../support/ids';
 import { openDatabase } from '../../support/mysql';
-import { delivered, message, offline, series, uniqueId } from '../../support/records';
+import { delivered, message, offline, series } from '../../support/records';
 
 const DAY_MS = 86_400_000;
 
@@ -20,7 +21,7 @@ describe('the message store', () => {
   afterAll(() => db.close());
 
   it('keeps one row of a batch that Kafka delivers twice', async () => {
-    const userId = uniqueId('user');
+    const userId = unique('user');
     const records = series(20, userId);
     const first = await store.storeOffline(records);
     const second = await store.storeOffline(records);
@@ -33,7 +34,7 @@ describe('the message store', () => {
   });
 
   it('gives each user positions without gap or repeat while many batches come at once', async () => {
-    const users = Array.from({ length: 5 }, () => uniqueId('user'));
+    const users = Array.from({ length: 5 }, () => unique('user'));
     const batches = Array.from({ length: 20 }, () =>
       Array.from({ length: 25 }, (_, i) => offline({ recipientId: users[i % 5]! })),
     );
@@ -49,9 +50,9 @@ describe('the message store', () => {
   });
 
   it('stores the content of a group message once for many users', async () => {
-    const group = groupConversation(uniqueId('group'));
-    const { recipientId: _, ...rest } = message({ conversation: group });
-    const recipients = Array.from({ length: 1_200 }, () => uniqueId('user'));
+    const group = groupConversation(unique('group'));
+    const rest = { ...message({ conversation: group }), recipientId: undefined };
+    const recipients = Array.from({ length: 1_200 }, () => unique('user'));
     const { newRows } = await store.storeOffline([{ message: rest, recipients }]);
     expect(newRows.size).toBe(1_200);
     const [item] = await inbox.readPending(recipients[7]!, 10);

@@ -1,0 +1,104 @@
+/**
+ * Pushes what waits for a user, one message after another in the order of the inbox, and marks each as
+ * delivered. A message is pushed again only when the process dies, or MySQL stays away, between its
+ * push and its mark; so few are ever unmarked, and marking is tried for long.
+ */
+import type { Presence } from '../activities/etcd/presence';
+import type { Pusher } from '../activities/gateway/pusher';
+import type { Inbox } from '../activities/mysql/inbox';
+import type { InboxCounts } from '../activities/redis/inbox-counts';
+import type { MessageStates } from '../activities/redis/message-states';
+import type { PageOutcome, PageResult } from '../domain/delivery';
+import type { InboxItem } from '../domain/inbox';
+import { messageType } from '../domain/message';
+import type { Logger } from '../logger';
+import type { Metrics } from '../metrics';
+import { DeliveryMarker } from './delivery-marker';
+
+/** Messages of a page: what an activity holds in memory, about a MB. */
+const PAGE_SIZE = 100;
+/** Messages pushed and not yet marked: what a crash at the worst moment pushes twice. */
+const MAX_UNMARKED = 4;
+/** How long a page pushes, ms; slow gateways make it end early, with `more`. */
+const PUSH_TIME_MS = 45_000;
+
+export interface DeliverInboxDeps {
+  readonly inbox: Pick<Inbox, 'expire' | 'readPending' | 'pendingCount' | 'markDelivered'>;
+  readonly presence: Pick<Presence, 'lookup'>;
+  readonly pusher: Pick<Pusher, 'push'>;
+  readonly states: Pick<MessageStates, 'markDelivered'>;
+  readonly counts: Pick<InboxCounts, 'set'>;
+  readonly now: () => number;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+}
+
+export class InboxDelivery {
+  constructor(private readonly deps: DeliverInboxDeps) {}
+
+  /**
+   * Delivers one page. Whatever was pushed is marked when it returns or throws. Stops between two
+   * messages when `cancelled` is aborted.
+   */
+  async deliverPage(userId: string, cancelled: AbortSignal): Promise<PageResult> {
+    const { inbox, now } = this.deps;
+    if (!(await this.isPresent(userId))) {
+      return { outcome: 'absent', delivered: 0, pending: await inbox.pendingCount(userId) };
+    }
+    await inbox.expire(userId, now());
+    const items = await inbox.readPending(userId, PAGE_SIZE);
+    const marker = new DeliveryMarker(userId, this.deps);
+    let outcome: PageOutcome;
+    try {
+      outcome = await this.pushAll(userId, items, marker, cancelled);
+    } finally {
+      await marker.finish();
+    }
+    const pending = await inbox.pendingCount(userId);
+    await marker.noteCount(pending);
+    return { outcome, delivered: marker.marked, pending };
+  }
+
+  private async pushAll(
+    userId: string,
+    items: readonly InboxItem[],
+    marker: DeliveryMarker,
+    cancelled: AbortSignal,
+  ): Promise<PageOutcome> {
+    const { now } = this.deps;
+    const until = now() + PUSH_TIME_MS;
+    for (const item of items) {
+      if (cancelled.aborted || now() > until) return 'more';
+      // Asked for each message, from memory mostly: devices come and go while a page is pushed.
+      const { devices } = await this.deps.presence.lookup(userId);
+      if (devices.length === 0) return 'absent';
+      const reached = await this.deps.pusher.push(pushedMessage(item, userId), devices);
+      if (reached.length === 0) return (await this.isPresent(userId)) ? 'unreachable' : 'absent';
+      marker.add({
+        position: item.position,
+        msgId: item.message.msgId,
+        deliveredAt: now(),
+        devices: reached,
+      });
+      await marker.belowUnmarked(MAX_UNMARKED);
+    }
+    return items.length < PAGE_SIZE ? 'drained' : 'more';
+  }
+
+  /** When the registry cannot say, the user counts as gone: the sweep comes back to them. */
+  private async isPresent(userId: string): Promise<boolean> {
+    return (await this.deps.presence.lookup(userId)).devices.length > 0;
+  }
+}
+
+function pushedMessage({ message }: InboxItem, recipientId: string): Parameters<Pusher['push']>[0] {
+  return {
+    msgId: message.msgId,
+    recipientId,
+    senderId: message.senderId,
+    content: message.content,
+    messageType: messageType(message.metadata),
+    sequenceNumber: message.sequenceNumber,
+    timestamp: message.timestamp,
+  };
+}

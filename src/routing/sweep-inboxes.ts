@@ -1,0 +1,44 @@
+/** One page of the sweep: users for whom something waits, who are present, and whom nobody serves. */
+import type { Presence } from '../activities/etcd/presence';
+import type { Inbox } from '../activities/mysql/inbox';
+import type { SweepPage } from '../domain/delivery';
+
+/** Users of a page. */
+const PAGE_SIZE = 500;
+/** How long a user whose delivery failed visibly is left alone, ms: operators may be at work on it. */
+const LEAVE_ALONE_MS = 10 * 60_000;
+/** Presence lookups, or calls to Temporal, at once. */
+const CONCURRENCY = 32;
+
+export interface SweepDeps {
+  readonly inbox: Pick<Inbox, 'sweepPage'>;
+  readonly presence: Pick<Presence, 'lookup'>;
+  readonly requests: { start(userId: string): Promise<void> };
+  readonly now: () => number;
+}
+
+/** Rejects when a delivery could not be requested: the page is then swept again. */
+export async function sweepInboxes(deps: SweepDeps, after: string): Promise<SweepPage> {
+  const { inbox, presence, requests, now } = deps;
+  const users = await inbox.sweepPage(after, now() - LEAVE_ALONE_MS, PAGE_SIZE);
+  let requested = 0;
+  await inParallel(users, async ({ userId }) => {
+    const { devices } = await presence.lookup(userId);
+    if (devices.length === 0) return;
+    await requests.start(userId);
+    requested += 1;
+  });
+  return {
+    examined: users.length,
+    requested,
+    next: users.length < PAGE_SIZE ? undefined : users.at(-1)?.userId,
+  };
+}
+
+async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const left = [...items].reverse();
+  const lane = async (): Promise<void> => {
+    for (let item = left.pop(); item !== undefined; item = left.pop()) await work(item);
+  };
+  await Promise.all(Array.from({ length: CONCURRENCY }, lane));
+}

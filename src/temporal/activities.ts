@@ -1,0 +1,66 @@
+/** The activities as Temporal calls them: heartbeats, cancellation, and failures without content. */
+import {
+  activityInfo,
+  ApplicationFailure,
+  cancellationSignal,
+  heartbeat,
+} from '@temporalio/activity';
+import type { Inbox } from '../activities/mysql/inbox';
+import { INVALID_INPUT } from '../domain/delivery';
+import type { DeliveryActivities } from '../domain/delivery';
+import { idProblem, MAX_USER_ID_BYTES } from '../domain/ids';
+import type { Logger } from '../logger';
+import type { InboxDelivery } from '../routing/deliver-inbox';
+import { sweepInboxes } from '../routing/sweep-inboxes';
+import type { SweepDeps } from '../routing/sweep-inboxes';
+
+/** Well below the heartbeat time-outs of the workflows, ms. */
+const HEARTBEAT_MS = 2_000;
+
+export interface ActivityDeps extends SweepDeps {
+  readonly delivery: InboxDelivery;
+  readonly inbox: Pick<Inbox, 'sweepPage' | 'recordFailure'>;
+  readonly log: Logger;
+}
+
+export function createActivities(deps: ActivityDeps): DeliveryActivities {
+  const run = <T>(work: () => Promise<T>): Promise<T> => withHeartbeats(deps.log, work);
+  return {
+    deliverInboxPage: ({ userId }) =>
+      run(() => deps.delivery.deliverPage(requireUser(userId), cancellationSignal())),
+    recordDeliveryFailure: ({ userId }) =>
+      run(() => deps.inbox.recordFailure(requireUser(userId), deps.now())),
+    sweepPage: ({ after }) => run(() => sweepInboxes(deps, after)),
+  };
+}
+
+/** A person may start a delivery by hand, with anything as its input. */
+function requireUser(userId: string): string {
+  const problem = typeof userId === 'string' ? idProblem(userId, MAX_USER_ID_BYTES) : 'is no text';
+  if (problem) throw ApplicationFailure.nonRetryable(`userId ${problem}`, INVALID_INPUT);
+  return userId;
+}
+
+async function withHeartbeats<T>(log: Logger, work: () => Promise<T>): Promise<T> {
+  const timer = setInterval(() => heartbeat(), HEARTBEAT_MS);
+  try {
+    return await work();
+  } catch (error) {
+    throw asFailure(error, log);
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+/**
+ * Temporal keeps failures for weeks, and an error of a driver may quote a statement with its values:
+ * only its name goes there.
+ */
+function asFailure(error: unknown, log: Logger): ApplicationFailure {
+  if (error instanceof ApplicationFailure) return error;
+  const { code, name } = error as { code?: unknown; name?: string };
+  const type = typeof code === 'string' ? code : (name ?? 'Error');
+  const { activityType, attempt } = activityInfo();
+  log.warn({ activity: activityType, attempt, type }, 'activity failed');
+  return ApplicationFailure.retryable(`${activityType} failed: ${type}`, type);
+}

@@ -1,0 +1,3 @@
+/** Every workflow of the service; the bundle is made of this file. */
+export { offlineDelivery } from './offline-delivery';
+export { sweep } from './sweep';
