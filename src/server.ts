@@ -26,6 +26,7 @@ import { createLogger } from './logger';
 import { createMetrics } from './metrics';
 import { projectRoot } from './paths';
 import { runProcess } from './process';
+import { createRest } from './rest';
 import { plainContent } from './routing/content';
 import { findMessageStatus } from './routing/message-status';
 import { OfflineStore } from './routing/offline-store';
@@ -141,6 +142,7 @@ export async function startServer(
       log,
     }),
   );
+  const rest = await createRest({ config, database, redis, inbox, states, metrics, log });
   const http = await listenHttp(config.IM_BIND_ADDRESS, config.HTTP_PORT, {
     checks: {
       mysql: () => database.ping(),
@@ -149,6 +151,7 @@ export async function startServer(
       etcd: () => presence.ping(),
       user_service: () => users.ping(),
     },
+    client: rest.client,
     metrics,
     log,
   });
@@ -159,7 +162,8 @@ export async function startServer(
     httpPort: http.port,
     close: async () => {
       await grpc.close(config.IM_SHUTDOWN_GRACE_MS);
-      await http.close();
+      await http.close(config.IM_SHUTDOWN_GRACE_MS);
+      await rest.close();
       await history.close();
       await producer.close();
       await kafkaHealth.close();

@@ -5,6 +5,7 @@ import type { WorkerOptions } from '@temporalio/worker';
 import { Presence } from './activities/etcd/presence';
 import { Gateways } from './activities/gateway/gateways';
 import { Pusher } from './activities/gateway/pusher';
+import { ReceiptPusher } from './activities/gateway/receipt-pusher';
 import { createKafka } from './activities/kafka/client';
 import { KafkaHealth } from './activities/kafka/health';
 import { BatchingProducer } from './activities/kafka/producer';
@@ -14,9 +15,11 @@ import { generationOf } from './activities/mysql/generations';
 import { Inbox } from './activities/mysql/inbox';
 import { MessageStore } from './activities/mysql/message-store';
 import { migrate } from './activities/mysql/migrate';
+import { ReceiptLog } from './activities/mysql/receipt-log';
 import { RedisConnection } from './activities/redis/connection';
 import { InboxCounts } from './activities/redis/inbox-counts';
 import { MessageStates } from './activities/redis/message-states';
+import { WakeClaims } from './activities/redis/wake-claims';
 import { listenHttp } from './api/http-app';
 import type { Config } from './config';
 import { createDeliveredConsumer } from './consumers/delivered-messages';
@@ -27,9 +30,11 @@ import { createMetrics } from './metrics';
 import { projectRoot } from './paths';
 import { runProcess } from './process';
 import { InboxDelivery } from './routing/deliver-inbox';
+import { ReceiptPublisher } from './routing/publish-receipts';
 import { createActivities } from './temporal/activities';
 import { Temporal } from './temporal/client';
 import { DeliveryRequests } from './temporal/delivery-requests';
+import { ReceiptWakes } from './temporal/receipt-wakes';
 import { ensureSweepSchedule } from './temporal/schedules';
 import { registerSearchAttributes } from './temporal/search-attributes';
 import { WorkerRunner } from './temporal/worker-runner';
@@ -142,12 +147,43 @@ export async function startWorker(
     metrics,
     log,
   });
+  const receiptLog = new ReceiptLog(database);
+  const wakes = new ReceiptWakes({
+    temporal,
+    taskQueue,
+    claims: new WakeClaims(redis),
+    metrics,
+    log,
+  });
+  const receipts = new ReceiptPublisher({
+    log: receiptLog,
+    producer,
+    presence,
+    pusher: new ReceiptPusher({ gateways, deadlineMs: config.IM_PUSH_DEADLINE_MS, metrics, log }),
+    now: Date.now,
+    metrics,
+  });
+  const receiptSweep = {
+    log: receiptLog,
+    wake: (senderId: string) => wakes.wake(senderId),
+    now: Date.now,
+    logger: log,
+  };
   const runner = new WorkerRunner({
     address: config.TEMPORAL_ADDRESS,
     namespace: config.TEMPORAL_NAMESPACE,
     taskQueue,
     workflows,
-    activities: createActivities({ delivery, inbox, presence, requests, now: Date.now, log }),
+    activities: createActivities({
+      delivery,
+      inbox,
+      presence,
+      requests,
+      receipts,
+      receiptSweep,
+      now: Date.now,
+      log,
+    }),
     prepare: async () => {
       await registerSearchAttributes(temporal, config.TEMPORAL_NAMESPACE);
       await ensureSweepSchedule(temporal, { taskQueue, intervalS: config.IM_SWEEP_INTERVAL_S });
@@ -179,10 +215,11 @@ export async function startWorker(
   return {
     httpPort: http.port,
     close: async () => {
-      await http.close();
+      await http.close(config.IM_SHUTDOWN_GRACE_MS);
       await Promise.all([offline.close(), delivered.close(), runner.close()]);
       await trigger.close();
       await requests.close();
+      await wakes.close();
       await producer.close();
       await kafkaHealth.close();
       gateways.close();

@@ -18,13 +18,17 @@ import { observe } from './rest/observe';
 
 export interface HttpDeps {
   readonly checks: Checks;
-  readonly client: ClientApiOptions;
+  /** What clients may call; a process without it answers the platform alone. */
+  readonly client?: ClientOptions;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+}
+
+export interface ClientOptions extends ClientApiOptions {
   /** Origins whose pages may call us; `*`: all. */
   readonly corsOrigins: readonly string[];
   /** Proxies in front of us that add to X-Forwarded-For. */
   readonly trustedProxies: number;
-  readonly metrics: Metrics;
-  readonly log: Logger;
 }
 
 export interface HttpListener {
@@ -79,21 +83,24 @@ function shutDown(server: Server, graceMs: number): Promise<void> {
 }
 
 function createHttpApp(deps: HttpDeps): Koa {
-  const { trustedProxies } = deps;
+  const { client } = deps;
+  const trustedProxies = client?.trustedProxies ?? 0;
   const app = new Koa({ proxy: trustedProxies > 0, maxIpsCount: trustedProxies });
   app.on('error', (error: Error) => deps.log.debug({ err: error.message }, 'http'));
   app.use(observe(deps));
   app.use(securityHeaders);
-  app.use(corsFor(deps.corsOrigins));
-  app.use(compress({ threshold: COMPRESS_FROM, br: false, deflate: false }));
-  for (const routes of [
-    operationalRoutes(deps),
-    docsRoutes(deps.client.endpoints),
-    clientApi(deps.client),
-  ]) {
-    app.use(routes.routes()).use(routes.allowedMethods());
+  use(app, operationalRoutes(deps));
+  if (client) {
+    app.use(corsFor(client.corsOrigins));
+    app.use(compress({ threshold: COMPRESS_FROM, br: false, deflate: false }));
+    use(app, docsRoutes(client.endpoints));
+    use(app, clientApi(client));
   }
   return app;
+}
+
+function use(app: Koa, routes: Router): void {
+  app.use(routes.routes()).use(routes.allowedMethods());
 }
 
 function corsFor(origins: readonly string[]): Koa.Middleware {

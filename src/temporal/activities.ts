@@ -9,8 +9,12 @@ import type { Inbox } from '../activities/mysql/inbox';
 import { INVALID_INPUT } from '../domain/delivery';
 import type { DeliveryActivities } from '../domain/delivery';
 import { idProblem, MAX_USER_ID_BYTES } from '../domain/ids';
+import type { ReceiptActivities } from '../domain/receipt-workflow';
 import type { Logger } from '../logger';
 import type { InboxDelivery } from '../routing/deliver-inbox';
+import type { ReceiptPublisher } from '../routing/publish-receipts';
+import { sweepReceipts } from '../routing/sweep-receipts';
+import type { ReceiptSweepDeps } from '../routing/sweep-receipts';
 import { sweepInboxes } from '../routing/sweep-inboxes';
 import type { SweepDeps } from '../routing/sweep-inboxes';
 
@@ -18,12 +22,14 @@ import type { SweepDeps } from '../routing/sweep-inboxes';
 const HEARTBEAT_MS = 2_000;
 
 export interface ActivityDeps extends SweepDeps {
+  readonly receipts: ReceiptPublisher;
+  readonly receiptSweep: ReceiptSweepDeps;
   readonly delivery: InboxDelivery;
   readonly inbox: Pick<Inbox, 'sweepPage' | 'recordFailure'>;
   readonly log: Logger;
 }
 
-export function createActivities(deps: ActivityDeps): DeliveryActivities {
+export function createActivities(deps: ActivityDeps): DeliveryActivities & ReceiptActivities {
   const run = <T>(work: () => Promise<T>): Promise<T> => withHeartbeats(deps.log, work);
   return {
     deliverInboxPage: ({ userId }) =>
@@ -31,6 +37,9 @@ export function createActivities(deps: ActivityDeps): DeliveryActivities {
     recordDeliveryFailure: ({ userId }) =>
       run(() => deps.inbox.recordFailure(requireUser(userId), deps.now())),
     sweepPage: ({ after }) => run(() => sweepInboxes(deps, after)),
+    publishReceipts: ({ senderId }) =>
+      run(() => deps.receipts.publish(requireUser(senderId), cancellationSignal())),
+    sweepReceipts: ({ after }) => run(() => sweepReceipts(deps.receiptSweep, after)),
   };
 }
 
