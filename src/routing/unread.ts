@@ -20,7 +20,10 @@ export async function unreadCounts(
       groups.slice(i, i + CONCURRENCY).map(async (groupId): Promise<UnreadCount> => {
         const conversation = groupConversation(groupId);
         if (!(await access.maySee(userId, conversation))) return { conversation, count: 0 };
-        return { conversation, count: await reading(conversations.countUnreadInGroup(userId, groupId)) };
+        return {
+          conversation,
+          count: await reading(conversations.countUnreadInGroup(userId, groupId)),
+        };
       }),
     );
     counts.push(...some.filter(({ count }) => count > 0));

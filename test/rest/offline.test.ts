@@ -31,7 +31,7 @@ describe('the offline inbox', () => {
 
   async function allPages(user: string, limit: number): Promise<string[]> {
     const ids: string[] = [];
-    for (let cursor = ''; ; ) {
+    for (let cursor = ''; ;) {
       const { body } = await rest.get(user, `/api/v1/offline?limit=${limit}&cursor=${cursor}`);
       ids.push(...idsOf(body));
       if (!body.has_more) return ids;

@@ -189,7 +189,7 @@ describe('read receipts', () => {
         expect((await read(member, msgId)).status).toBe(200);
       }
       const seen: string[] = [];
-      for (let cursor = '', more = true; more; ) {
+      for (let cursor = '', more = true; more;) {
         const path = `/api/v1/messages/receipts?msg_id=${msgId}&limit=2&cursor=${cursor}`;
         const { body } = await rest.get(members[0], path);
         seen.push(...(body.receipts as { reader_id: string }[]).map((r) => r.reader_id));

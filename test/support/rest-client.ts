@@ -22,7 +22,10 @@ interface ResponseForm {
 }
 
 /** A token as an issuer with our development secret makes it. */
-export async function tokenFor(user: string, claims: Record<string, unknown> = {}): Promise<string> {
+export async function tokenFor(
+  user: string,
+  claims: Record<string, unknown> = {},
+): Promise<string> {
   const { SignJWT } = await import('jose');
   return new SignJWT({ sub: user, exp: Math.floor(Date.now() / 1000) + 600, ...claims })
     .setProtectedHeader({ alg: 'HS256' })

@@ -28,7 +28,10 @@ export class ReceiptLog {
        FROM read_receipts WHERE published_at IS NULL AND sender_id = ? ORDER BY id LIMIT ?`,
       [senderId, Math.min(limit, MAX_ROWS)],
     );
-    return rows.map(({ type, key, ...row }) => ({ ...row, conversation: conversationOf(type, key) }));
+    return rows.map(({ type, key, ...row }) => ({
+      ...row,
+      conversation: conversationOf(type, key),
+    }));
   }
 
   /** Notes that Kafka has these receipts. */

@@ -34,7 +34,9 @@ export class ReceiptPages {
 
   /** What the receipts of a message came to when they were last aggregated. */
   async summary(msgId: string): Promise<ReadSummary | undefined> {
-    const [row] = await this.db.select<Omit<ReadSummary, 'firstReaders'> & { firstReaders: string }>(
+    const [row] = await this.db.select<
+      Omit<ReadSummary, 'firstReaders'> & { firstReaders: string }
+    >(
       `SELECT reader_count AS readerCount, first_read_at AS firstReadAt, last_read_at AS lastReadAt,
          first_readers AS firstReaders
        FROM read_summaries WHERE msg_id = ?`,

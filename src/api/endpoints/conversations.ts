@@ -8,7 +8,14 @@ import { reading } from '../../routing/store-errors';
 import { unreadCounts } from '../../routing/unread';
 import { endpoint, ok } from '../rest/endpoint';
 import type { Endpoint } from '../rest/endpoint';
-import { conversationId, conversationType, count, pageLimit, queryNumber, userId } from '../rest/fields';
+import {
+  conversationId,
+  conversationType,
+  count,
+  pageLimit,
+  queryNumber,
+  userId,
+} from '../rest/fields';
 import { Problem } from '../rest/problem';
 import { toWire, wireMessage } from './messages';
 import { readMark } from './receipts';
@@ -23,9 +30,11 @@ export function conversationEndpoints(deps: ConversationDeps): Endpoint[] {
   return [history(deps), markRead(deps), unread(deps)];
 }
 
-const peerId = userId.optional().describe(
-  'The other user of a private conversation, where one id stands for two conversations of the caller.',
-);
+const peerId = userId
+  .optional()
+  .describe(
+    'The other user of a private conversation, where one id stands for two conversations of the caller.',
+  );
 
 function history({ conversations, access }: ConversationDeps): Endpoint {
   return endpoint({
@@ -49,7 +58,13 @@ function history({ conversations, access }: ConversationDeps): Endpoint {
     },
     problems: ['NOT_FOUND', 'AMBIGUOUS_CONVERSATION', 'RETRIEVAL_ERROR'],
     handle: async ({ caller, params, query }) => {
-      const conversation = await resolved(access, caller.userId, params.type, params.id, query.peer_id);
+      const conversation = await resolved(
+        access,
+        caller.userId,
+        params.type,
+        params.id,
+        query.peer_id,
+      );
       const found = await reading(
         conversations.messagesAfter(conversation, query.after_sequence, query.limit + 1),
       );
@@ -154,7 +169,10 @@ async function resolved(
   const found = await access.resolve(callerId, type, id, peer);
   if (found === 'unknown') throw new Problem('NOT_FOUND', 'there is no such conversation');
   if (found === 'ambiguous') {
-    throw new Problem('AMBIGUOUS_CONVERSATION', 'you have two conversations of this id: give peer_id');
+    throw new Problem(
+      'AMBIGUOUS_CONVERSATION',
+      'you have two conversations of this id: give peer_id',
+    );
   }
   return found;
 }

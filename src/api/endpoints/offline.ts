@@ -29,7 +29,11 @@ function offlineMessages(inbox: OfflineInbox): Endpoint {
     answers: {
       200: z.object({
         messages: z.array(wireMessage),
-        next_cursor: z.string().describe('Where the next page begins, also one that is asked for later. Empty in an empty inbox.'),
+        next_cursor: z
+          .string()
+          .describe(
+            'Where the next page begins, also one that is asked for later. Empty in an empty inbox.',
+          ),
         has_more: z.boolean(),
         total_count: count.describe('Messages that wait, on this page or not.'),
       }),

@@ -62,8 +62,13 @@ function listReceipts({ pages, conversations, access }: ReceiptDeps): Endpoint {
     path: '/api/v1/messages/receipts',
     operationId: 'getReadReceipts',
     summary: 'Who has read a message, and when',
-    description: 'For its sender and everyone it was sent to. Readers come in the order of their ids.',
-    query: z.object({ msg_id: messageId, cursor: z.union([z.literal(''), userId]).optional(), limit: pageLimit }),
+    description:
+      'For its sender and everyone it was sent to. Readers come in the order of their ids.',
+    query: z.object({
+      msg_id: messageId,
+      cursor: z.union([z.literal(''), userId]).optional(),
+      limit: pageLimit,
+    }),
     answers: {
       200: z.object({
         msg_id: messageId,
@@ -72,12 +77,14 @@ function listReceipts({ pages, conversations, access }: ReceiptDeps): Endpoint {
         ),
         next_cursor: z.string(),
         has_more: z.boolean(),
-        summary: z.object({
-          reader_count: count,
-          first_read_at: time.describe('0 when nobody has.'),
-          last_read_at: time,
-          first_readers: z.array(userId),
-        }).describe('Of all receipts; follows within seconds.'),
+        summary: z
+          .object({
+            reader_count: count,
+            first_read_at: time.describe('0 when nobody has.'),
+            last_read_at: time,
+            first_readers: z.array(userId),
+          })
+          .describe('Of all receipts; follows within seconds.'),
       }),
     },
     problems: ['NOT_FOUND', 'RETRIEVAL_ERROR'],

@@ -28,10 +28,11 @@ export function clientApi(options: ClientApiOptions): Router {
   for (const endpoint of options.endpoints) {
     // A colon before the name where OpenAPI has braces around it.
     const path = endpoint.path.replace(/\{(\w+)\}/g, ':$1');
-    router.register(path, [endpoint.method], [
-      admitted(inFlight, options.maxInFlight),
-      answered(endpoint, options, readBody),
-    ]);
+    router.register(
+      path,
+      [endpoint.method],
+      [admitted(inFlight, options.maxInFlight), answered(endpoint, options, readBody)],
+    );
   }
   return router;
 }
@@ -101,5 +102,5 @@ function bodyReader(maxBytes: number): Middleware {
       }
       throw error;
     },
-  }) as unknown as Middleware;
+  });
 }

@@ -51,8 +51,10 @@ export interface Endpoint {
 
 const nothing = z.unknown();
 
-interface Definition<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType>
-  extends Omit<Endpoint, 'params' | 'query' | 'body' | 'problems' | 'handle'> {
+interface Definition<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType> extends Omit<
+  Endpoint,
+  'params' | 'query' | 'body' | 'problems' | 'handle'
+> {
   readonly params?: P;
   readonly query?: Q;
   readonly body?: B;
@@ -94,6 +96,7 @@ function checked(schema: z.ZodType, value: unknown, where: string): unknown {
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   const at = issue && issue.path.length > 0 ? `${where}.${issue.path.join('.')}` : where;
-  const what = issue?.code === 'custom' || issue?.code === 'invalid_format' ? issue.message : issue?.code;
+  const what =
+    issue?.code === 'custom' || issue?.code === 'invalid_format' ? issue.message : issue?.code;
   throw new Problem('INVALID_REQUEST', `${at}: ${what ?? 'invalid'}`);
 }

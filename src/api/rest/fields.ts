@@ -47,6 +47,12 @@ export function queryNumber(
     .optional()
     .transform((value) => value ?? fallback)
     .meta({
-      [OPENAPI_FORM]: { type: 'integer', minimum: min, maximum: max, default: fallback, description },
+      [OPENAPI_FORM]: {
+        type: 'integer',
+        minimum: min,
+        maximum: max,
+        default: fallback,
+        description,
+      },
     });
 }

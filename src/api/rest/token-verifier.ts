@@ -60,7 +60,10 @@ export class TokenVerifier {
   async verify(header: string | undefined): Promise<Caller> {
     const token = /^Bearer ([\w-]+\.[\w-]+\.[\w-]+)$/i.exec(header ?? '')?.[1];
     if (!token) {
-      throw unauthenticated('a bearer token is needed', header === undefined ? '' : 'invalid_request');
+      throw unauthenticated(
+        'a bearer token is needed',
+        header === undefined ? '' : 'invalid_request',
+      );
     }
     const { payload } = await this.check(token);
     const { sub, scope } = payload;
@@ -74,7 +77,7 @@ export class TokenVerifier {
   private async check(token: string): ReturnType<Jose['jwtVerify']> {
     const { jose, options } = this;
     try {
-      return await jose.jwtVerify(token, this.keys as Parameters<Jose['jwtVerify']>[1], {
+      return await jose.jwtVerify(token, this.keys, {
         algorithms: options.jwks ? KEY_ALGORITHMS : SECRET_ALGORITHMS,
         issuer: options.issuer,
         audience: options.audience,
@@ -102,7 +105,7 @@ export class TokenVerifier {
 }
 
 async function keysOf(jose: Jose, { jwks, secret }: TokenOptions): Promise<Keys> {
-  if (!jwks) return new TextEncoder().encode(secret) as unknown as Keys;
+  if (!jwks) return new TextEncoder().encode(secret);
   if (!/^https?:/.test(jwks)) return jwksFromFile(jose, jwks);
   return jose.createRemoteJWKSet(new URL(jwks), {
     timeoutDuration: JWKS_DEADLINE_MS,
@@ -121,6 +124,8 @@ function reasonOf(error: unknown): string {
 
 /** RFC 6750 §3: the challenge names an error only when there was a token. */
 function unauthenticated(detail: string, error: string): Problem {
-  const challenge = error ? `Bearer realm="im-service", error="${error}"` : 'Bearer realm="im-service"';
+  const challenge = error
+    ? `Bearer realm="im-service", error="${error}"`
+    : 'Bearer realm="im-service"';
   return new Problem('UNAUTHENTICATED', detail, { 'www-authenticate': challenge });
 }
