@@ -1,5 +1,6 @@
 /** The server process: gRPC and REST. Stateless; run as many as there are cores and machines. */
 import { join } from 'node:path';
+import { withDeadline } from './activities/deadline';
 import { Presence } from './activities/etcd/presence';
 import { Gateways } from './activities/gateway/gateways';
 import { Pusher } from './activities/gateway/pusher';
@@ -7,6 +8,7 @@ import { createKafka } from './activities/kafka/client';
 import { KafkaHealth } from './activities/kafka/health';
 import { History } from './activities/kafka/history';
 import { BatchingProducer } from './activities/kafka/producer';
+import { ensureTopics, TOPICS, topicSpecs } from './activities/kafka/topics';
 import { Ceilings } from './activities/mysql/ceilings';
 import { Database } from './activities/mysql/database';
 import { generationOf } from './activities/mysql/generations';
@@ -23,6 +25,7 @@ import { createImService } from './api/im-service';
 import type { Config } from './config';
 import { messageOf } from './domain/errors';
 import { createLogger } from './logger';
+import type { Logger } from './logger';
 import { createMetrics } from './metrics';
 import { projectRoot } from './paths';
 import { runProcess } from './process';
@@ -33,9 +36,14 @@ import { OfflineStore } from './routing/offline-store';
 import { PrivateRouter } from './routing/private-message';
 import type { ContentSteps } from './routing/content';
 import { Reservations } from './routing/reservation';
+import { Temporal } from './temporal/client';
 
-/** How long a start waits for Redis; without it the server starts all the same and is not ready, ms. */
-const START_WAIT_MS = 3_000;
+/** How long a start waits for a server it can be without for a while, ms. */
+const START_WAIT_MS = 5_000;
+/** Registered devices whose gateways a readiness check asks. */
+const GATEWAY_SAMPLE = 50;
+const WRITTEN_TOPICS = [TOPICS.offline, TOPICS.delivered, TOPICS.group];
+const TEMPORAL_PING_MS = 1_000;
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 export interface RunningServer {
@@ -105,6 +113,11 @@ export async function startServer(
     now: Date.now,
   });
 
+  const temporal = new Temporal({
+    address: config.TEMPORAL_ADDRESS,
+    namespace: config.TEMPORAL_NAMESPACE,
+  });
+
   const router = new PrivateRouter({
     users,
     reservations: new Reservations({
@@ -129,9 +142,15 @@ export async function startServer(
     states,
   });
 
-  await redis.whenReady(START_WAIT_MS).catch((error: unknown) => {
-    log.warn({ err: messageOf(error) }, 'starting without Redis');
-  });
+  await startUp('Kafka topics', log, (deadlineMs) =>
+    ensureTopics(kafka, topicSpecs(config), {
+      replication: config.IM_KAFKA_REPLICATION,
+      deadlineMs,
+      log,
+    }),
+  );
+  await startUp('Kafka', log, () => producer.warmUp(WRITTEN_TOPICS));
+  await startUp('Redis', log, () => redis.whenReady());
   const grpc = await listenGrpc(
     `${config.IM_BIND_ADDRESS}:${config.GRPC_PORT}`,
     createImService({
@@ -149,7 +168,13 @@ export async function startServer(
       redis: () => redis.ping(),
       kafka: () => kafkaHealth.ping(),
       etcd: () => presence.ping(),
+      gateway_service: async () =>
+        gateways.requireOne(
+          await presence.gatewayAddresses(GATEWAY_SAMPLE),
+          config.IM_PUSH_DEADLINE_MS,
+        ),
       user_service: () => users.ping(),
+      temporal: () => temporal.ping(TEMPORAL_PING_MS),
     },
     client: rest.client,
     metrics,
@@ -170,11 +195,25 @@ export async function startServer(
       gateways.close();
       users.close();
       await presence.close();
+      await temporal.close();
       await redis.close();
       await database.close();
       log.info('server stopped');
     },
   };
+}
+
+/** Waits a while for what is nice to have at the first request; without it `/ready` says so. */
+async function startUp(
+  what: string,
+  log: Logger,
+  work: (deadlineMs: number) => Promise<unknown>,
+): Promise<void> {
+  try {
+    await withDeadline(work(START_WAIT_MS), START_WAIT_MS, what);
+  } catch (error) {
+    log.warn({ err: messageOf(error) }, `starting without ${what}`);
+  }
 }
 
 if (require.main === module) runProcess('server', startServer);

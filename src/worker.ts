@@ -35,6 +35,7 @@ import { createActivities } from './temporal/activities';
 import { Temporal } from './temporal/client';
 import { DeliveryRequests } from './temporal/delivery-requests';
 import { ReceiptWakes } from './temporal/receipt-wakes';
+import { installTemporalRuntime } from './temporal/runtime';
 import { ensureSweepSchedule } from './temporal/schedules';
 import { registerSearchAttributes } from './temporal/search-attributes';
 import { WorkerRunner } from './temporal/worker-runner';
@@ -239,4 +240,9 @@ function workflowCode(): WorkflowCode {
   return { workflowsPath: require.resolve('./workflows') };
 }
 
-if (require.main === module) runProcess('worker', startWorker);
+if (require.main === module) {
+  runProcess('worker', (config) => {
+    installTemporalRuntime(createLogger(config.LOG_LEVEL, 'worker'));
+    return startWorker(config);
+  });
+}

@@ -5,8 +5,8 @@
  * numbers: its first message, every 10,000th, and the first after Redis lost its memory.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Ceilings } from '../activities/mysql/ceilings';
+import { sleep } from '../activities/sleep';
 import type { MessageStates, ReserveReply } from '../activities/redis/message-states';
 import { asImError, ImError, messageOf } from '../domain/errors';
 import type { Message } from '../domain/message';

@@ -6,7 +6,7 @@ import type { Temporal } from './client';
 const DEADLINE_MS = 10_000;
 
 /** `temporal.api.enums.v1.IndexedValueType`. */
-const INDEXED_VALUE_TYPE = { KEYWORD: 2, INT: 3 } as const;
+export const INDEXED_VALUE_TYPE = { KEYWORD: 2, INT: 3 } as const;
 
 /** May be called by many processes at once. */
 export async function registerSearchAttributes(client: Temporal, namespace: string): Promise<void> {

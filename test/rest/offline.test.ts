@@ -7,6 +7,7 @@ import { openDatabase } from '../support/mysql';
 import { unique } from '../support/ids';
 import { message, offline, series } from '../support/records';
 import { RestClient } from '../support/rest-client';
+import type { Body } from '../support/rest-client';
 import { startSystem } from '../support/system';
 import type { TestSystem } from '../support/system';
 
@@ -27,7 +28,7 @@ describe('the offline inbox', () => {
     await system.close();
   });
 
-  const idsOf = (body: { messages: { msg_id: string }[] }) => body.messages.map((m) => m.msg_id);
+  const idsOf = (body: Body) => body.messages.map((message) => message.msg_id);
 
   async function allPages(user: string, limit: number): Promise<string[]> {
     const ids: string[] = [];
@@ -35,7 +36,7 @@ describe('the offline inbox', () => {
       const { body } = await rest.get(user, `/api/v1/offline?limit=${limit}&cursor=${cursor}`);
       ids.push(...idsOf(body));
       if (!body.has_more) return ids;
-      cursor = body.next_cursor as string;
+      cursor = body.next_cursor;
     }
   }
 
@@ -148,7 +149,7 @@ describe('the offline inbox', () => {
     await db.execute('UPDATE inbox SET expires_at = 1 WHERE user_id = ? AND position <= 4', [user]);
     const { body } = await rest.get(user, '/api/v1/offline/count');
     expect(body.count).toBe(6);
-    expect(body.oldest_timestamp).toBeLessThanOrEqual(body.newest_timestamp as number);
+    expect(body.oldest_timestamp).toBeLessThanOrEqual(body.newest_timestamp);
     const page = await rest.get(user, '/api/v1/offline');
     expect(page.body).toMatchObject({ total_count: 6, has_more: false });
     expect(idsOf(page.body)).toEqual(entries.slice(4).map((entry) => entry.message.msgId));

@@ -34,11 +34,7 @@ describe('read receipts', () => {
   const read = (user: string, msgId: string, more: object = {}) =>
     rest.post(user, '/api/v1/messages/read', { msg_id: msgId, ...more });
   const receiptsOf = async (user: string, msgId: string) =>
-    (await rest.get(user, `/api/v1/messages/receipts?msg_id=${msgId}`)).body.receipts as {
-      reader_id: string;
-      read_at: number;
-      devices: string[];
-    }[];
+    (await rest.get(user, `/api/v1/messages/receipts?msg_id=${msgId}`)).body.receipts;
 
   test('marking answers as the spec says, and the message is read everywhere', async () => {
     const { msgId, senderId, recipientId } = await waiting();
@@ -126,7 +122,7 @@ describe('read receipts', () => {
     const eve = unique('eve');
     const [foreign, none] = await Promise.all([read(eve, msgId), read(eve, 'no-such-message')]);
     expect([foreign.status, foreign.body.code]).toEqual([404, 'NOT_FOUND']);
-    expect({ ...none.body, request_id: '' }).toEqual({ ...foreign.body, request_id: '' });
+    expect(none.body).toEqual({ ...foreign.body, request_id: expect.any(String) as string });
     const seen = await rest.get(eve, `/api/v1/messages/receipts?msg_id=${msgId}`);
     expect(seen.status).toBe(404);
   });
@@ -192,9 +188,9 @@ describe('read receipts', () => {
       for (let cursor = '', more = true; more;) {
         const path = `/api/v1/messages/receipts?msg_id=${msgId}&limit=2&cursor=${cursor}`;
         const { body } = await rest.get(members[0], path);
-        seen.push(...(body.receipts as { reader_id: string }[]).map((r) => r.reader_id));
-        cursor = body.next_cursor as string;
-        more = body.has_more as boolean;
+        seen.push(...body.receipts.map((receipt) => receipt.reader_id));
+        cursor = body.next_cursor;
+        more = body.has_more;
       }
       expect(seen).toEqual([...members.slice(1)].sort());
     });

@@ -26,6 +26,7 @@ export class TestGateway {
   private readonly server = new Server();
   private port = 0;
   private readonly etcd: Etcd3;
+  private readonly registered = new Set<string>();
 
   private constructor(etcdEndpoints: string[]) {
     this.etcd = new Etcd3({
@@ -62,7 +63,9 @@ export class TestGateway {
   /** Registers a device, here or at another address. */
   async connect(userId: string, deviceId: string, address = this.address): Promise<void> {
     const value = `${address}|${Math.floor(Date.now() / 1000)}`;
-    await this.etcd.put(`/registry/users/${userId}/${deviceId}`).value(value);
+    const key = `/registry/users/${userId}/${deviceId}`;
+    this.registered.add(key);
+    await this.etcd.put(key).value(value);
   }
 
   async disconnect(userId: string, deviceId: string): Promise<void> {
@@ -82,7 +85,9 @@ export class TestGateway {
     return this.pushesOf(userId);
   }
 
+  /** Takes its devices out of the registry and ends. */
   async stop(): Promise<void> {
+    for (const key of this.registered) await this.etcd.delete().key(key);
     await stopServer(this.server, 200);
     this.etcd.close();
   }

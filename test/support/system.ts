@@ -5,6 +5,7 @@ import { loadConfig } from '../../src/config';
 import type { Config } from '../../src/config';
 import { startServer } from '../../src/server';
 import type { RunningServer } from '../../src/server';
+import type { ContentSteps } from '../../src/routing/content';
 import { TestGateway } from './gateway';
 import { ImClient } from './im-client';
 import { unique } from './ids';
@@ -18,6 +19,8 @@ export function testConfig(changes: Record<string, string> = {}): Config {
     GRPC_PORT: '0',
     HTTP_PORT: '0',
     IM_WORKER_HTTP_PORT: '0',
+    // The machine of the tests is shared: what they claim of order and safety must not hang on its speed.
+    IM_KAFKA_DEADLINE_MS: '3000',
     ...changes,
   });
 }
@@ -31,6 +34,8 @@ export interface TestSystem {
   /** Sends a private message and resolves to its answer and its id. */
   send: SendFunction;
   http(path: string): Promise<Response>;
+  /** Starts the user service again at the address it had. */
+  restartUsers(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -42,20 +47,22 @@ type SendFunction = (
 ) => ReturnType<ImClient['routePrivate']>;
 
 /** One server with a user service, a gateway and a client of its own. */
-export async function startSystem(changes: Record<string, string> = {}): Promise<TestSystem> {
-  const users = new DevUserService(
-    { grpcPort: 0, httpPort: 0, kafkaBrokers: [] },
-    pino({ level: 'silent' }),
-  );
-  await users.start();
+export async function startSystem(
+  changes: Record<string, string> = {},
+  content?: ContentSteps,
+): Promise<TestSystem> {
+  let users = await startUsers(0);
   const config = testConfig({ USER_SERVICE_ADDRESS: users.grpcAddress, ...changes });
-  const server = await startServer(config);
-  const gateway = await TestGateway.start(config.ETCD_ENDPOINTS);
+  const server = await startServer(config, content);
+  // The gateway's registry is the real one, also when the server's is taken away.
+  const gateway = await TestGateway.start(testConfig().ETCD_ENDPOINTS);
   const client = new ImClient(server.grpcPort);
   return {
     config,
     server,
-    users,
+    get users() {
+      return users;
+    },
     client,
     gateway,
     send: (senderId, recipientId, content = 'hello', msgId = unique('msg')) =>
@@ -67,6 +74,9 @@ export async function startSystem(changes: Record<string, string> = {}): Promise
         timestamp: Date.now(),
       }),
     http: (path) => fetch(`http://127.0.0.1:${server.httpPort}${path}`),
+    restartUsers: async () => {
+      users = await startUsers(Number(config.USER_SERVICE_ADDRESS.split(':')[1]));
+    },
     close: async () => {
       client.close();
       await server.close();
@@ -74,4 +84,14 @@ export async function startSystem(changes: Record<string, string> = {}): Promise
       await users.stop();
     },
   };
+}
+
+/** A user service on a port, 0 for any. */
+export async function startUsers(grpcPort: number): Promise<DevUserService> {
+  const users = new DevUserService(
+    { grpcPort, httpPort: 0, kafkaBrokers: [] },
+    pino({ level: 'silent' }),
+  );
+  await users.start();
+  return users;
 }

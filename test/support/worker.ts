@@ -1,8 +1,10 @@
 /** A worker in this process, and a Temporal client beside it. */
 import { Client, Connection } from '@temporalio/client';
-import { bundleWorkflowCode, DefaultLogger, Runtime } from '@temporalio/worker';
+import { bundleWorkflowCode, DefaultLogger } from '@temporalio/worker';
 import type { WorkflowBundleWithSourceMap } from '@temporalio/worker';
 import type { Config } from '../../src/config';
+import { createLogger } from '../../src/logger';
+import { installTemporalRuntime } from '../../src/temporal/runtime';
 import { startWorker } from '../../src/worker';
 import type { RunningWorker } from '../../src/worker';
 
@@ -13,7 +15,7 @@ let bundle: Promise<WorkflowBundleWithSourceMap> | undefined;
 export function quietTemporal(): void {
   if (installed) return;
   installed = true;
-  Runtime.install({ logger: new DefaultLogger('ERROR'), shutdownSignals: [] });
+  installTemporalRuntime(createLogger('silent', 'test'));
 }
 
 /** The workflow code, bundled once for each test file. */

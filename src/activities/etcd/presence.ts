@@ -95,6 +95,13 @@ export class Presence {
     await this.etcd.get('health').exec();
   }
 
+  /** Addresses of gateways that some of the registered devices are at; at most `limit` devices are read. */
+  async gatewayAddresses(limit: number): Promise<string[]> {
+    const values = await this.etcd.getAll().prefix(REGISTRY_PREFIX).limit(limit).exec();
+    const devices = values.kvs.map((kv) => parseDevice('', kv.value.toString()));
+    return [...new Set(devices.flatMap((device) => (device ? [device.gateway] : [])))];
+  }
+
   async close(): Promise<void> {
     this.closed = true;
     clearInterval(this.probeTimer);

@@ -51,11 +51,6 @@ export class Gateways {
 
   constructor(private readonly options: GatewaysOptions) {}
 
-  /** Addresses in use of late. */
-  addresses(): string[] {
-    return [...this.gateways.keys()];
-  }
-
   /** One unary call; rejects with {@link BreakerOpenError} or grpc-js's error, within `deadlineMs`. */
   async call<Response>(
     address: string,
@@ -73,6 +68,24 @@ export class Gateways {
       this.note(gateway.breaker, !GATEWAY_FAULTS.has((error as ServiceError).code));
       throw error;
     }
+  }
+
+  /**
+   * Rejects when none of the gateways answers a health check; with no gateways there is none to fail.
+   * An answer of any kind will do: a gateway that knows no such method is there all the same.
+   */
+  async requireOne(addresses: readonly string[], deadlineMs: number): Promise<void> {
+    if (addresses.length === 0) return;
+    await Promise.any(
+      addresses.map(async (address) => {
+        const { client } = this.gateway(address);
+        try {
+          await this.unary(client, 'HealthCheck', {}, deadlineMs);
+        } catch (error) {
+          if (GATEWAY_FAULTS.has((error as ServiceError).code)) throw error;
+        }
+      }),
+    );
   }
 
   close(): void {

@@ -2,9 +2,9 @@
  * The history of delivered messages, `private_msg`: a broken Kafka does not undo a delivery, so what
  * it did not take waits in a bounded buffer and is tried again (architecture §3).
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '../../logger';
 import type { Metrics } from '../../metrics';
+import { sleep } from '../sleep';
 import type { BatchingProducer, KafkaRecord } from './producer';
 
 /** Records that may wait, about 100 MB of the largest messages; beyond it the newest are dropped. */

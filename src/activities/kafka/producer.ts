@@ -67,6 +67,15 @@ export class BatchingProducer {
     }
   }
 
+  /** Connects and learns where the topics' partitions are, so that the first record need not wait. */
+  async warmUp(topics: readonly string[]): Promise<void> {
+    await this.connecting;
+    // Without messages kafkajs asks for the topics' metadata and appends nothing.
+    await this.producer.sendBatch({
+      topicMessages: topics.map((topic) => ({ topic, messages: [] })),
+    });
+  }
+
   /** Sends what waits, then disconnects. */
   async close(): Promise<void> {
     this.closed = true;

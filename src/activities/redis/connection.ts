@@ -11,6 +11,7 @@
 import { Redis } from 'ioredis';
 import { ImError, messageOf } from '../../domain/errors';
 import type { Logger } from '../../logger';
+import { sleep } from '../sleep';
 
 /** Longest pause between attempts to reconnect, ms: how soon service resumes after Redis is back. */
 const MAX_RECONNECT_DELAY_MS = 500;
@@ -50,13 +51,9 @@ export class RedisConnection {
     return { redis: this.redis, generation: this.current };
   }
 
-  /** Resolves once commands can be sent; rejects after `timeoutMs`. */
-  async whenReady(timeoutMs: number): Promise<void> {
-    const end = Date.now() + timeoutMs;
-    while (this.current === undefined) {
-      if (Date.now() > end) throw new Error(`Redis was not ready within ${timeoutMs} ms`);
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+  /** Resolves once commands can be sent. */
+  async whenReady(): Promise<void> {
+    while (this.current === undefined) await sleep(20);
   }
 
   /** Drops the connection and makes a new one, whose generation is learned anew. */

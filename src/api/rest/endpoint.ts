@@ -46,7 +46,7 @@ export interface Endpoint {
   /** Codes of its own, beyond those any endpoint may answer. */
   readonly problems: readonly ProblemCode[];
   /** Throws a {@link Problem} or an `ImError`. */
-  handle(call: RawCall): Promise<Reply>;
+  readonly handle: (call: RawCall) => Promise<Reply>;
 }
 
 const nothing = z.unknown();
@@ -59,7 +59,7 @@ interface Definition<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodTy
   readonly query?: Q;
   readonly body?: B;
   readonly problems?: readonly ProblemCode[];
-  handle(call: Call<z.output<P>, z.output<Q>, z.output<B>>): Promise<Reply>;
+  handle: (call: Call<z.output<P>, z.output<Q>, z.output<B>>) => Promise<Reply>;
 }
 
 /** Describes an endpoint; its handler gets only what its schemas let through. */

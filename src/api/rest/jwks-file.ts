@@ -1,14 +1,12 @@
 /** A JWKS in a file: read at start, and again when it changed, so that keys can be added and revoked. */
 import { readFile, stat } from 'node:fs/promises';
-import type { JSONWebKeySet, JWTVerifyGetKey } from 'jose' with { 'resolution-mode': 'import' };
-
-type Jose = typeof import('jose', { with: { 'resolution-mode': 'import' } });
+import type * as Jose from 'jose' with { 'resolution-mode': 'import' };
 
 /** The file is looked at no more often than this, ms. */
 const LOOK_AGAIN_MS = 1_000;
 
 /** Rejects when the file is not there or holds no key set. */
-export async function jwksFromFile(jose: Jose, path: string): Promise<JWTVerifyGetKey> {
+export async function jwksFromFile(jose: typeof Jose, path: string): Promise<Jose.JWTVerifyGetKey> {
   let { keys, modified } = await load(jose, path);
   let lookedAt = Date.now();
   return async (header, token) => {
@@ -22,10 +20,10 @@ export async function jwksFromFile(jose: Jose, path: string): Promise<JWTVerifyG
 }
 
 async function load(
-  jose: Jose,
+  jose: typeof Jose,
   path: string,
-): Promise<{ keys: JWTVerifyGetKey; modified: number }> {
+): Promise<{ keys: Jose.JWTVerifyGetKey; modified: number }> {
   const { mtimeMs } = await stat(path);
-  const set = JSON.parse(await readFile(path, 'utf8')) as JSONWebKeySet;
+  const set = JSON.parse(await readFile(path, 'utf8')) as Jose.JSONWebKeySet;
   return { keys: jose.createLocalJWKSet(set), modified: mtimeMs };
 }

@@ -122,7 +122,7 @@ function content(schema: Json): Json {
 }
 
 function schemaOf(schema: z.ZodType, io: 'input' | 'output'): Json {
-  const { $schema: _dialect, ...form } = z.toJSONSchema(schema, {
+  const form = z.toJSONSchema(schema, {
     io,
     unrepresentable: 'any',
     override: ({ jsonSchema }) => {
@@ -132,5 +132,7 @@ function schemaOf(schema: z.ZodType, io: 'input' | 'output'): Json {
       Object.assign(jsonSchema, own);
     },
   }) as Json;
+  // OpenAPI 3.1 has the same dialect as its default.
+  delete form['$schema'];
   return form;
 }

@@ -4,6 +4,8 @@
  * The algorithms are fixed by which of the two is configured: a public key can never be taken for a
  * secret, and `none` is never on the list.
  */
+// jose ships ES modules only, which CommonJS reaches by import() alone.
+import type * as Jose from 'jose' with { 'resolution-mode': 'import' };
 import { idProblem, MAX_USER_ID_BYTES } from '../../domain/ids';
 import { ImError } from '../../domain/errors';
 import { jwksFromFile } from './jwks-file';
@@ -36,13 +38,11 @@ const JWKS_CACHE_MS = 10 * 60_000;
 /** An unknown key id fetches no more often than this, ms: made-up ones must not flood the issuer. */
 const JWKS_COOLDOWN_MS = 10_000;
 
-// jose ships ES modules only, which CommonJS reaches by import() alone.
-type Jose = typeof import('jose', { with: { 'resolution-mode': 'import' } });
-type Keys = Parameters<Jose['jwtVerify']>[1];
+type Keys = Uint8Array | Jose.JWTVerifyGetKey;
 
 export class TokenVerifier {
   private constructor(
-    private readonly jose: Jose,
+    private readonly jose: typeof Jose,
     private readonly keys: Keys,
     private readonly options: TokenOptions,
   ) {}
@@ -74,16 +74,20 @@ export class TokenVerifier {
     return { userId: sub, scopes: new Set(SCOPES.filter((known) => words.includes(known))) };
   }
 
-  private async check(token: string): ReturnType<Jose['jwtVerify']> {
-    const { jose, options } = this;
+  private async check(token: string): Promise<Jose.JWTVerifyResult> {
+    const { jose, keys, options } = this;
+    const rules = {
+      algorithms: options.jwks ? KEY_ALGORITHMS : SECRET_ALGORITHMS,
+      issuer: options.issuer,
+      audience: options.audience,
+      clockTolerance: options.clockToleranceS,
+      requiredClaims: ['exp', 'sub'],
+    };
     try {
-      return await jose.jwtVerify(token, this.keys, {
-        algorithms: options.jwks ? KEY_ALGORITHMS : SECRET_ALGORITHMS,
-        issuer: options.issuer,
-        audience: options.audience,
-        clockTolerance: options.clockToleranceS,
-        requiredClaims: ['exp', 'sub'],
-      });
+      // Each overload takes one kind of key.
+      return typeof keys === 'function'
+        ? await jose.jwtVerify(token, keys, rules)
+        : await jose.jwtVerify(token, keys, rules);
     } catch (error) {
       if (this.isIssuersFault(error)) {
         throw new ImError('SERVICE_UNAVAILABLE', 'the keys of the issuer cannot be had', {
@@ -104,7 +108,7 @@ export class TokenVerifier {
   }
 }
 
-async function keysOf(jose: Jose, { jwks, secret }: TokenOptions): Promise<Keys> {
+async function keysOf(jose: typeof Jose, { jwks, secret }: TokenOptions): Promise<Keys> {
   if (!jwks) return new TextEncoder().encode(secret);
   if (!/^https?:/.test(jwks)) return jwksFromFile(jose, jwks);
   return jose.createRemoteJWKSet(new URL(jwks), {

@@ -1,0 +1,59 @@
+/** The product as processes, to be killed. */
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { projectRoot } from '../../src/paths';
+import { waitFor } from './wait';
+
+/** A port that is free now. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/** `server` or `worker`, built by `npm test`, on ports of its own. */
+export class ProductProcess {
+  private child: ChildProcess | undefined;
+
+  constructor(
+    private readonly name: 'server' | 'worker',
+    private readonly httpPort: number,
+    private readonly env: Record<string, string>,
+  ) {}
+
+  /** Resolves when `/ready` says so. */
+  async start(): Promise<void> {
+    this.child = spawn(process.execPath, [join(projectRoot(), 'dist', 'src', `${this.name}.js`)], {
+      env: { ...process.env, LOG_LEVEL: 'error', ...this.env },
+      stdio: ['ignore', 'inherit', 'inherit'],
+    });
+    await waitFor(`the ${this.name} to be ready`, 60_000, () => this.ready());
+  }
+
+  /** Ends it and resolves with how it ended. */
+  async end(signal: 'SIGKILL' | 'SIGTERM'): Promise<number | null> {
+    const child = this.child;
+    if (!child || child.exitCode !== null) return child?.exitCode ?? null;
+    const exited = once(child, 'exit') as Promise<[number | null]>;
+    child.kill(signal);
+    return (await exited)[0];
+  }
+
+  private async ready(): Promise<boolean> {
+    if (this.child?.exitCode !== null) throw new Error(`the ${this.name} ended while starting`);
+    try {
+      const response = await fetch(`http://127.0.0.1:${this.httpPort}/ready`);
+      return response.status === 200;
+    } catch {
+      // Not listening yet; waitFor has the deadline.
+      return false;
+    }
+  }
+}

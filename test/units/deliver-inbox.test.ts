@@ -1,0 +1,121 @@
+import type { InboxDelivery as Mark } from '../../src/activities/mysql/inbox';
+import type { PushedMessage } from '../../src/activities/gateway/pusher';
+import type { InboxItem } from '../../src/domain/inbox';
+import { createLogger } from '../../src/logger';
+import { createMetrics } from '../../src/metrics';
+import { InboxDelivery } from '../../src/routing/deliver-inbox';
+import type { DeliverInboxDeps } from '../../src/routing/deliver-inbox';
+import { message } from '../support/records';
+
+const phone = { deviceId: 'phone', gateway: 'g:1', connectedAt: 1 };
+
+/** An inbox of `size` messages in memory, a gateway, and what became of both. */
+class World {
+  readonly waiting: InboxItem[];
+  readonly pushed: string[] = [];
+  readonly marked: string[] = [];
+  mostUnmarked = 0;
+  devices = [phone];
+  onPush: (n: number) => void = () => undefined;
+  takes: (n: number) => boolean = () => true;
+  markFails: (n: number) => boolean = () => false;
+  private markCalls = 0;
+
+  constructor(size: number) {
+    this.waiting = Array.from({ length: size }, (_, i) => ({
+      position: i + 1,
+      message: message({ recipientId: 'me', senderId: 'you', sequenceNumber: i + 1 }),
+    }));
+  }
+
+  deliver(signal = new AbortController().signal) {
+    const deps: DeliverInboxDeps = {
+      inbox: {
+        expire: () => Promise.resolve(0),
+        readPending: (_user, limit) => Promise.resolve(this.waiting.slice(0, limit)),
+        pendingCount: () => Promise.resolve(this.waiting.length),
+        markDelivered: (_user, items) => this.mark(items),
+      },
+      presence: { lookup: () => Promise.resolve({ devices: this.devices, certain: true }) },
+      pusher: { push: (pushed) => this.push(pushed) },
+      states: { markDelivered: () => Promise.reject(new Error('Redis is away')) },
+      counts: { set: () => Promise.reject(new Error('Redis is away')) },
+      now: Date.now,
+      metrics: createMetrics(),
+      log: createLogger('silent', 'test'),
+    };
+    return new InboxDelivery(deps).deliverPage('me', signal);
+  }
+
+  private push(pushed: PushedMessage): Promise<string[]> {
+    const n = this.pushed.length + 1;
+    if (!this.takes(n)) return Promise.resolve([]);
+    this.pushed.push(pushed.msgId);
+    this.mostUnmarked = Math.max(this.mostUnmarked, this.pushed.length - this.marked.length);
+    this.onPush(n);
+    return Promise.resolve(['phone']);
+  }
+
+  private async mark(items: readonly Mark[]): Promise<number> {
+    this.markCalls += 1;
+    await new Promise((resolve) => setTimeout(resolve, 2));
+    if (this.markFails(this.markCalls)) throw new Error('MySQL is away');
+    const ids = items.map((item) => item.msgId);
+    this.marked.push(...ids);
+    const before = this.waiting.length;
+    const left = this.waiting.filter((item) => !ids.includes(item.message.msgId));
+    this.waiting.splice(0, before, ...left);
+    return before - left.length;
+  }
+}
+
+describe('delivering a page of the inbox', () => {
+  it('pushes in order, marks all, and does without Redis', async () => {
+    const world = new World(30);
+    const order = world.waiting.map((item) => item.message.msgId);
+    expect(await world.deliver()).toEqual({ outcome: 'drained', delivered: 30, pending: 0 });
+    expect(world.pushed).toEqual(order);
+    expect(new Set(world.marked)).toEqual(new Set(order));
+  });
+
+  it('never has more than four messages pushed and unmarked', async () => {
+    const world = new World(100);
+    expect(await world.deliver()).toMatchObject({ outcome: 'more', delivered: 100 });
+    expect(world.mostUnmarked).toBeLessThanOrEqual(4);
+  });
+
+  it('stops at the first message that reaches nobody, with the ones before it marked', async () => {
+    const world = new World(10);
+    world.takes = (n) => n <= 6;
+    expect(await world.deliver()).toEqual({ outcome: 'unreachable', delivered: 6, pending: 4 });
+    expect(world.marked).toHaveLength(6);
+  });
+
+  it('takes a user who has left for absent, not for unreachable', async () => {
+    const world = new World(10);
+    world.takes = (n) => {
+      if (n > 3) world.devices = [];
+      return n <= 3;
+    };
+    expect(await world.deliver()).toEqual({ outcome: 'absent', delivered: 3, pending: 7 });
+    expect(await world.deliver()).toEqual({ outcome: 'absent', delivered: 0, pending: 7 });
+  });
+
+  it('marks what was pushed when it is cancelled in between', async () => {
+    const world = new World(50);
+    const cancel = new AbortController();
+    world.onPush = (n) => n === 20 && cancel.abort();
+    expect(await world.deliver(cancel.signal)).toEqual({
+      outcome: 'more',
+      delivered: 20,
+      pending: 30,
+    });
+  });
+
+  it('tries to mark again and pushes nothing twice when MySQL is away for a moment', async () => {
+    const world = new World(20);
+    world.markFails = (n) => n >= 3 && n <= 5;
+    expect(await world.deliver()).toEqual({ outcome: 'drained', delivered: 20, pending: 0 });
+    expect(new Set(world.pushed).size).toBe(world.pushed.length);
+  });
+});

@@ -1,0 +1,73 @@
+import { createLogger } from '../../src/logger';
+import { createMetrics } from '../../src/metrics';
+import type { Temporal } from '../../src/temporal/client';
+import { DeliveryRequests } from '../../src/temporal/delivery-requests';
+
+/** Requests against a Temporal that only counts, and answers when told to. */
+function counting(answer: () => Promise<void> = () => Promise.resolve()) {
+  const calls: string[] = [];
+  const signalWithStart = (_type: string, { workflowId }: { workflowId: string }) => {
+    calls.push(workflowId);
+    return answer();
+  };
+  const client = { workflow: { signalWithStart } };
+  const temporal = {
+    within: (_ms: number, work: (c: unknown) => Promise<void>) => work(client),
+  } as unknown as Temporal;
+  const requests = new DeliveryRequests({
+    temporal,
+    taskQueue: 'q',
+    log: createLogger('silent', 'test'),
+    metrics: createMetrics(),
+  });
+  return { calls, requests };
+}
+
+describe('requesting deliveries', () => {
+  beforeEach(() => {
+    jest.useFakeTimers();
+  });
+  afterEach(() => {
+    jest.useRealTimers();
+  });
+
+  it('makes one call at once and one a second for a user, however many messages come', async () => {
+    const { calls, requests } = counting();
+    for (let second = 0; second < 5; second++) {
+      for (let i = 0; i < 100; i++) {
+        requests.request('bob');
+        await jest.advanceTimersByTimeAsync(10);
+      }
+    }
+    expect(calls.length).toBeGreaterThanOrEqual(5);
+    expect(calls.length).toBeLessThanOrEqual(6);
+    expect(new Set(calls)).toEqual(new Set(['offline-delivery/bob']));
+  });
+
+  it('does not forget a request that comes during the call', async () => {
+    const { calls, requests } = counting();
+    requests.request('bob');
+    requests.request('bob');
+    await jest.advanceTimersByTimeAsync(1_100);
+    expect(calls).toHaveLength(2);
+    await jest.advanceTimersByTimeAsync(10_000);
+    expect(calls).toHaveLength(2);
+  });
+
+  it('has at most 16 calls under way, and drops what is beyond its bounds', async () => {
+    const { calls, requests } = counting(() => new Promise(() => undefined));
+    for (let i = 0; i < 60_000; i++) requests.request(`user-${i}`);
+    await jest.advanceTimersByTimeAsync(0);
+    expect(calls).toHaveLength(16);
+  });
+
+  it('goes on after calls that Temporal did not take', async () => {
+    const { calls, requests } = counting(() => Promise.reject(new Error('UNAVAILABLE')));
+    requests.request('bob');
+    await jest.advanceTimersByTimeAsync(1_100);
+    requests.request('bob');
+    await jest.advanceTimersByTimeAsync(0);
+    expect(calls).toHaveLength(2);
+    await expect(requests.start('bob')).rejects.toThrow('UNAVAILABLE');
+  });
+});

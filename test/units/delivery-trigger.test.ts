@@ -1,0 +1,64 @@
+import { DeliveryTrigger } from '../../src/consumers/delivery-trigger';
+import { createLogger } from '../../src/logger';
+import { createMetrics } from '../../src/metrics';
+
+const device = { deviceId: 'phone', gateway: 'g:1', connectedAt: 1 };
+
+function trigger(given: { present?: string[]; pending?: string[]; owned?: string[] }) {
+  const requested: string[] = [];
+  const asked: string[][] = [];
+  let appear: (userId: string) => void = () => undefined;
+  const made = new DeliveryTrigger({
+    presence: {
+      lookup: (userId) => {
+        const devices = given.present?.includes(userId) ? [device] : [];
+        return Promise.resolve({ devices, certain: true });
+      },
+      onAppear: (listener) => (appear = listener),
+    },
+    inbox: {
+      hasPending: (userIds) => {
+        asked.push([...userIds]);
+        return Promise.resolve(userIds.filter((userId) => given.pending?.includes(userId)));
+      },
+    },
+    requests: { request: (userId) => requested.push(userId) },
+    owns: (userId) => given.owned?.includes(userId) ?? true,
+    metrics: createMetrics(),
+    log: createLogger('silent', 'test'),
+  });
+  return { made, requested, asked, appear: (userId: string) => appear(userId) };
+}
+
+describe('the delivery trigger', () => {
+  it('asks for delivery when a message is stored for a user who is present', async () => {
+    const { made, requested } = trigger({ present: ['bob'] });
+    made.stored(['alice', 'bob', 'carol']);
+    await made.close();
+    expect(requested).toEqual(['bob']);
+  });
+
+  it('asks for delivery when a user appears for whom something waits', async () => {
+    const { made, requested, appear } = trigger({ pending: ['bob'] });
+    appear('alice');
+    appear('bob');
+    await made.close();
+    expect(requested).toEqual(['bob']);
+  });
+
+  it('asks MySQL a few times, not for each of the users who appear together', async () => {
+    const { made, asked, appear } = trigger({});
+    for (let i = 0; i < 5_000; i++) appear(`user-${i}`);
+    await made.close();
+    expect(asked.length).toBeLessThanOrEqual(11);
+    expect(asked.flat()).toHaveLength(5_000);
+  });
+
+  it('leaves users of other workers to them', async () => {
+    const { made, requested, appear } = trigger({ pending: ['bob', 'carol'], owned: ['carol'] });
+    appear('bob');
+    appear('carol');
+    await made.close();
+    expect(requested).toEqual(['carol']);
+  });
+});
