@@ -37,9 +37,13 @@ export class ReceiptLog {
   /** Notes that Kafka has these receipts. */
   async markPublished(ids: readonly number[], at: number): Promise<void> {
     for (const piece of chunks(ids)) {
-      await this.db.execute(
-        'UPDATE read_receipts SET published_at = ? WHERE id IN (?) AND published_at IS NULL',
-        [at, piece],
+      // READ COMMITTED and by their keys: no gap is locked into which receipts are being written.
+      await this.db.transaction((tx) =>
+        tx.execute(
+          `UPDATE read_receipts FORCE INDEX (PRIMARY) SET published_at = ?
+           WHERE id IN (?) AND published_at IS NULL`,
+          [at, piece],
+        ),
       );
     }
   }
@@ -49,20 +53,17 @@ export class ReceiptLog {
     for (const piece of chunks([...new Set(msgIds)].sort())) {
       const counts = await this.db.select<SummaryRow>(
         `SELECT msg_id, COUNT(DISTINCT reader_id) AS readers, MIN(read_at) AS first,
-           MAX(read_at) AS last
+           MAX(read_at) AS last, MIN(reader_id) AS reader
          FROM read_receipts WHERE msg_id IN (?) GROUP BY msg_id ORDER BY msg_id`,
         [piece],
       );
       if (counts.length === 0) continue;
-      const rows = await Promise.all(
-        counts.map(async (c) => [
-          c.msg_id,
-          c.readers,
-          c.first,
-          c.last,
-          JSON.stringify(await this.firstReaders(c.msg_id)),
-        ]),
-      );
+      const rows: unknown[][] = [];
+      for (const { msg_id, readers, first, last, reader } of counts) {
+        // One after another, and only for groups: a page must not take the whole pool.
+        const named = readers === 1 ? [reader] : await this.firstReaders(msg_id);
+        rows.push([msg_id, readers, first, last, JSON.stringify(named)]);
+      }
       await this.db.execute(
         `INSERT INTO read_summaries (msg_id, reader_count, first_read_at, last_read_at, first_readers)
          VALUES ? ON DUPLICATE KEY UPDATE
@@ -105,4 +106,6 @@ interface SummaryRow {
   readonly readers: number;
   readonly first: number;
   readonly last: number;
+  /** Any one of them. */
+  readonly reader: string;
 }

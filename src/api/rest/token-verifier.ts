@@ -66,8 +66,9 @@ export class TokenVerifier {
       );
     }
     const { payload } = await this.check(token);
-    const { sub, scope } = payload;
-    if (!sub || idProblem(sub, MAX_USER_ID_BYTES)) {
+    // Signed or not, a claim can be anything.
+    const { sub, scope } = payload as Record<string, unknown>;
+    if (typeof sub !== 'string' || idProblem(sub, MAX_USER_ID_BYTES)) {
       throw unauthenticated('sub is not the id of a user', 'invalid_token');
     }
     const words = typeof scope === 'string' ? scope.split(' ') : [];
