@@ -96,11 +96,10 @@ function bodyReader(maxBytes: number): Middleware {
     jsonLimit: maxBytes,
     parsedMethods: ['POST', 'PUT', 'PATCH', 'DELETE'],
     onError: (error) => {
-      // A parser's own message quotes the body, which is content.
-      if ((error as { status?: number }).status === 400 || error instanceof SyntaxError) {
-        throw new Problem('INVALID_REQUEST', 'the body is not a JSON object or array');
-      }
-      throw error;
+      const { status } = error as { status?: number };
+      if (status === 413 || status === 415) throw error;
+      // A parser's own message quotes the body, which is content; inflating fails without a status.
+      throw new Problem('INVALID_REQUEST', 'the body is not a JSON object or array');
     },
   });
 }
