@@ -1,13 +1,8 @@
 /** The part of the server that REST needs alone: who calls, what they may ask, what follows from it. */
 import { Conversations } from './activities/mysql/conversations';
-import type { Database } from './activities/mysql/database';
-import type { Inbox } from './activities/mysql/inbox';
 import { InboxPages } from './activities/mysql/inbox-pages';
 import { ReadReceipts } from './activities/mysql/read-receipts';
 import { ReceiptPages } from './activities/mysql/receipt-pages';
-import type { RedisConnection } from './activities/redis/connection';
-import { InboxCounts } from './activities/redis/inbox-counts';
-import type { MessageStates } from './activities/redis/message-states';
 import { RateLimiter } from './activities/redis/rate-limiter';
 import { WakeClaims } from './activities/redis/wake-claims';
 import { Memberships } from './activities/user-service/memberships';
@@ -17,43 +12,24 @@ import { receiptEndpoints } from './api/endpoints/receipts';
 import type { ClientOptions } from './api/http-app';
 import { RateLimits } from './api/rest/rate-limits';
 import { TokenVerifier } from './api/rest/token-verifier';
-import type { Config } from './config';
-import type { Logger } from './logger';
-import type { Metrics } from './metrics';
+import type { Parts } from './parts';
 import { ConversationAccess } from './routing/conversation-access';
 import { OfflineInbox } from './routing/offline-inbox';
 import { ReadMarks } from './routing/read-marks';
-import { Temporal } from './temporal/client';
 import { ReceiptWakes } from './temporal/receipt-wakes';
-
-export interface RestDeps {
-  readonly config: Config;
-  readonly database: Database;
-  readonly redis: RedisConnection;
-  readonly inbox: Inbox;
-  readonly states: MessageStates;
-  readonly metrics: Metrics;
-  readonly log: Logger;
-}
 
 export interface Rest {
   readonly client: ClientOptions;
   close(): Promise<void>;
 }
 
-export async function createRest(deps: RestDeps): Promise<Rest> {
-  const { config, database, redis, inbox, states, metrics, log } = deps;
+export async function createRest(parts: Parts): Promise<Rest> {
+  const { config, database, redis, inbox, metrics, log } = parts;
   const now = Date.now;
-  const temporal = new Temporal({
-    address: config.TEMPORAL_ADDRESS,
-    namespace: config.TEMPORAL_NAMESPACE,
-  });
   const wakes = new ReceiptWakes({
-    temporal,
+    ...parts,
     taskQueue: config.IM_TEMPORAL_TASK_QUEUE,
     claims: new WakeClaims(redis),
-    metrics,
-    log,
   });
   const memberships = new Memberships({
     address: config.USER_SERVICE_ADDRESS,
@@ -63,16 +39,13 @@ export async function createRest(deps: RestDeps): Promise<Rest> {
   const inboxPages = new InboxPages(database);
   const access = new ConversationAccess({ conversations, memberships });
   const marks = new ReadMarks({
+    ...parts,
     receipts: new ReadReceipts(database, now),
     conversations,
     inbox: inboxPages,
     access,
-    states,
-    counts: new InboxCounts(redis),
     wake: (senderId) => wakes.request(senderId),
     now,
-    metrics,
-    log,
   });
   const client: ClientOptions = {
     endpoints: [
@@ -104,7 +77,6 @@ export async function createRest(deps: RestDeps): Promise<Rest> {
     client,
     close: async () => {
       await wakes.close();
-      await temporal.close();
       memberships.close();
     },
   };

@@ -2,50 +2,39 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { WorkerOptions } from '@temporalio/worker';
-import { Presence } from './activities/etcd/presence';
-import { Gateways } from './activities/gateway/gateways';
-import { Pusher } from './activities/gateway/pusher';
-import { ReceiptPusher } from './activities/gateway/receipt-pusher';
 import { createKafka } from './activities/kafka/client';
-import { KafkaHealth } from './activities/kafka/health';
-import { BatchingProducer } from './activities/kafka/producer';
 import { ensureTopics, partitionOf, TOPICS, topicSpecs } from './activities/kafka/topics';
-import { Database } from './activities/mysql/database';
-import { generationOf } from './activities/mysql/generations';
-import { Inbox } from './activities/mysql/inbox';
-import { MessageStore } from './activities/mysql/message-store';
-import { migrate } from './activities/mysql/migrate';
+import { ReceiptPusher } from './activities/gateway/receipt-pusher';
 import { ReceiptLog } from './activities/mysql/receipt-log';
-import { RedisConnection } from './activities/redis/connection';
-import { InboxCounts } from './activities/redis/inbox-counts';
-import { MessageStates } from './activities/redis/message-states';
 import { WakeClaims } from './activities/redis/wake-claims';
+import type { ReceiptActivities } from './domain/receipt-workflow';
+import { ReceiptPublisher } from './routing/publish-receipts';
+import { ReceiptWakes } from './temporal/receipt-wakes';
 import { listenHttp } from './api/http-app';
 import type { Config } from './config';
 import { createDeliveredConsumer } from './consumers/delivered-messages';
 import { DeliveryTrigger } from './consumers/delivery-trigger';
 import { createOfflineConsumer } from './consumers/offline-messages';
+import type { DeliveryActivities } from './domain/delivery';
+import type { RoutingActivities } from './domain/routing';
 import { createLogger } from './logger';
-import { createMetrics } from './metrics';
-import { projectRoot } from './paths';
+import { createPrivateRouter, openParts } from './parts';
 import { runProcess } from './process';
+import { plainContent } from './routing/content';
+import type { ContentSteps } from './routing/content';
 import { InboxDelivery } from './routing/deliver-inbox';
-import { ReceiptPublisher } from './routing/publish-receipts';
 import { createActivities } from './temporal/activities';
-import { Temporal } from './temporal/client';
 import { DeliveryRequests } from './temporal/delivery-requests';
-import { ReceiptWakes } from './temporal/receipt-wakes';
+import { routeTicket } from './temporal/route-ticket';
 import { installTemporalRuntime } from './temporal/runtime';
 import { ensureSweepSchedule } from './temporal/schedules';
 import { registerSearchAttributes } from './temporal/search-attributes';
 import { WorkerRunner } from './temporal/worker-runner';
 
-const DAY_MS = 24 * 60 * 60 * 1000;
 /** How long Kafka may be away, or elect leaders, when a worker starts, ms. */
 const TOPICS_DEADLINE_MS = 60_000;
 /** For a request to Kafka by a consumer, whom nobody waits for, ms. */
 const CONSUMER_DEADLINE_MS = 5_000;
-const TEMPORAL_PING_MS = 1_000;
 
 export interface RunningWorker {
   readonly httpPort: number;
@@ -59,58 +48,14 @@ export type WorkflowCode = Pick<WorkerOptions, 'workflowBundle' | 'workflowsPath
 export async function startWorker(
   config: Config,
   workflows: WorkflowCode = workflowCode(),
+  content: ContentSteps = plainContent,
 ): Promise<RunningWorker> {
-  const log = createLogger(config.LOG_LEVEL, 'worker');
-  const metrics = createMetrics();
-  await migrate(config.MYSQL_URL, join(projectRoot(), 'migrations'));
-
-  const database = Database.open({
-    url: config.MYSQL_URL,
-    connections: config.IM_MYSQL_POOL,
-    deadlineMs: config.IM_MYSQL_DEADLINE_MS,
-  });
-  const messages = new MessageStore(database, { ttlMs: config.IM_OFFLINE_TTL_DAYS * DAY_MS });
-  const inbox = new Inbox(database);
-  const redis = new RedisConnection({
-    url: config.REDIS_URL,
-    deadlineMs: config.IM_REDIS_DEADLINE_MS,
-    log,
-    generationOf: (instance) => generationOf(database, instance),
-  });
-  const kafka = createKafka({
-    brokers: config.KAFKA_BROKERS,
-    clientId: config.IM_KAFKA_CLIENT_ID,
-    deadlineMs: CONSUMER_DEADLINE_MS,
-    log,
-  });
-  const kafkaHealth = new KafkaHealth(kafka);
+  const parts = await openParts(config, 'worker');
+  const { log, metrics, kafka, producer, presence, inbox, temporal } = parts;
   const partitions = await ensureTopics(kafka, topicSpecs(config), {
     replication: config.IM_KAFKA_REPLICATION,
     deadlineMs: TOPICS_DEADLINE_MS,
     log,
-  });
-  const producer = new BatchingProducer({
-    kafka,
-    deadlineMs: CONSUMER_DEADLINE_MS,
-    log,
-    metrics,
-  });
-  const presence = new Presence({
-    endpoints: config.ETCD_ENDPOINTS,
-    deadlineMs: config.IM_ETCD_DEADLINE_MS,
-    cacheMax: config.IM_PRESENCE_CACHE_MAX,
-    log,
-    metrics,
-  });
-  const gateways = new Gateways({
-    breakerFailures: config.IM_BREAKER_FAILURES,
-    breakerOpenMs: config.IM_BREAKER_OPEN_MS,
-    metrics,
-    now: Date.now,
-  });
-  const temporal = new Temporal({
-    address: config.TEMPORAL_ADDRESS,
-    namespace: config.TEMPORAL_NAMESPACE,
   });
   const taskQueue = config.IM_TEMPORAL_TASK_QUEUE;
   const requests = new DeliveryRequests({ temporal, taskQueue, log, metrics });
@@ -125,7 +70,19 @@ export async function startWorker(
     log,
   });
   // All partitions of a fetch are handled at once: their records share transactions.
-  const consuming = { kafka, deadLetters: producer, messages, metrics, log };
+  const consuming = {
+    // Nobody waits for a consumer: its requests may take longer.
+    kafka: createKafka({
+      brokers: config.KAFKA_BROKERS,
+      clientId: config.IM_KAFKA_CLIENT_ID,
+      deadlineMs: CONSUMER_DEADLINE_MS,
+      log,
+    }),
+    deadLetters: producer,
+    messages: parts.messages,
+    metrics,
+    log,
+  };
   const offline = createOfflineConsumer({
     ...consuming,
     groupId: `${config.IM_KAFKA_CLIENT_ID}-offline`,
@@ -138,53 +95,34 @@ export async function startWorker(
     concurrency: partitions.get(TOPICS.delivered) ?? 0,
   });
 
-  const delivery = new InboxDelivery({
-    inbox,
-    presence,
-    pusher: new Pusher({ gateways, deadlineMs: config.IM_PUSH_DEADLINE_MS, log, metrics }),
-    states: new MessageStates(redis),
-    counts: new InboxCounts(redis),
-    now: Date.now,
-    metrics,
-    log,
-  });
-  const receiptLog = new ReceiptLog(database);
-  const wakes = new ReceiptWakes({
-    temporal,
-    taskQueue,
-    claims: new WakeClaims(redis),
-    metrics,
-    log,
-  });
+  const receiptLog = new ReceiptLog(parts.database);
+  const wakes = new ReceiptWakes({ ...parts, taskQueue, claims: new WakeClaims(parts.redis) });
   const receipts = new ReceiptPublisher({
-    log: receiptLog,
-    producer,
-    presence,
-    pusher: new ReceiptPusher({ gateways, deadlineMs: config.IM_PUSH_DEADLINE_MS, metrics, log }),
+    ...parts,
+    receipts: receiptLog,
+    pusher: new ReceiptPusher({ ...parts, deadlineMs: config.IM_PUSH_DEADLINE_MS }),
     now: Date.now,
-    metrics,
   });
-  const receiptSweep = {
-    log: receiptLog,
-    wake: (senderId: string) => wakes.wake(senderId),
-    now: Date.now,
-    logger: log,
+
+  const router = createPrivateRouter(parts, content);
+  const activities: DeliveryActivities & ReceiptActivities & RoutingActivities = {
+    ...createActivities({
+      ...parts,
+      delivery: new InboxDelivery({ ...parts, now: Date.now }),
+      requests,
+      publisher: receipts,
+      receipts: receiptLog,
+      wake: (senderId) => wakes.wake(senderId),
+      now: Date.now,
+    }),
+    routePrivateMessage: (ticket) => routeTicket(router, parts.tickets, ticket),
   };
   const runner = new WorkerRunner({
     address: config.TEMPORAL_ADDRESS,
     namespace: config.TEMPORAL_NAMESPACE,
     taskQueue,
     workflows,
-    activities: createActivities({
-      delivery,
-      inbox,
-      presence,
-      requests,
-      receipts,
-      receiptSweep,
-      now: Date.now,
-      log,
-    }),
+    activities,
     prepare: async () => {
       await registerSearchAttributes(temporal, config.TEMPORAL_NAMESPACE);
       await ensureSweepSchedule(temporal, { taskQueue, intervalS: config.IM_SWEEP_INTERVAL_S });
@@ -199,11 +137,7 @@ export async function startWorker(
   runner.start();
   const http = await listenHttp(config.IM_BIND_ADDRESS, config.IM_WORKER_HTTP_PORT, {
     checks: {
-      mysql: () => database.ping(),
-      redis: () => redis.ping(),
-      kafka: () => kafkaHealth.ping(),
-      etcd: () => presence.ping(),
-      temporal: () => temporal.ping(TEMPORAL_PING_MS),
+      ...parts.checks,
       temporal_worker: () => runner.check(),
       offline_consumer: () => offline.check(),
       delivered_consumer: () => delivered.check(),
@@ -221,14 +155,7 @@ export async function startWorker(
       await trigger.close();
       await requests.close();
       await wakes.close();
-      await producer.close();
-      await kafkaHealth.close();
-      gateways.close();
-      await presence.close();
-      await temporal.close();
-      await redis.close();
-      await database.close();
-      log.info('worker stopped');
+      await parts.close();
     },
   };
 }

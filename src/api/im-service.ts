@@ -12,7 +12,7 @@ import type { MessageStatus } from '../domain/message';
 import type { RawMessage } from '../domain/validation';
 import type { Logger } from '../logger';
 import type { Metrics } from '../metrics';
-import type { RouteAnswer } from '../routing/answer';
+import type { RouteAnswer } from '../domain/routing';
 import { failed } from '../routing/answer';
 import { hasInvalidUtf8, mayBeInvalid } from './utf8';
 

@@ -1,17 +1,8 @@
-/** What a Route call is answered with. */
+/** Builders of what a Route call is answered with. */
 import { formatError } from '../domain/errors';
 import type { ErrorCode, ImError } from '../domain/errors';
 import type { GroupStatus, PrivateStatus } from '../domain/message';
-
-export interface RouteAnswer<Status extends PrivateStatus | GroupStatus> {
-  readonly success: boolean;
-  readonly status: Status;
-  readonly sequenceNumber: number;
-  /** Of a failure, or of a success that was degraded. */
-  readonly code?: ErrorCode;
-  /** `CODE: text`, or empty. */
-  readonly errorMessage: string;
-}
+import type { RouteAnswer } from '../domain/routing';
 
 /** Something went less well than it should, and the message is safe all the same. */
 export interface Degradation {

@@ -7,18 +7,21 @@
 import type { Presence } from '../activities/etcd/presence';
 import type { Pusher } from '../activities/gateway/pusher';
 import type { History } from '../activities/kafka/history';
+import type { StoredMessage } from '../activities/mysql/message-store';
 import type { MessageStates } from '../activities/redis/message-states';
 import type { Users } from '../activities/user-service/users';
 import { asImError, ImError, messageOf } from '../domain/errors';
 import { messageType } from '../domain/message';
 import type { Device, PrivateStatus, SequencedMessage } from '../domain/message';
 import { encodeDelivered } from '../domain/records';
+import type { RouteAnswer } from '../domain/routing';
 import { validatePrivate } from '../domain/validation';
 import type { RawMessage } from '../domain/validation';
 import { failed, succeeded } from './answer';
-import type { Degradation, RouteAnswer } from './answer';
+import type { Degradation } from './answer';
 import type { ContentSteps } from './content';
 import type { OfflineStore } from './offline-store';
+import type { Recall } from './recall';
 import type { Earlier, Reservation, Reservations } from './reservation';
 import { Turns } from './turns';
 
@@ -33,6 +36,7 @@ export interface PrivateRouterDeps {
   readonly offline: OfflineStore;
   readonly history: History;
   readonly states: MessageStates;
+  readonly recall: Recall;
 }
 
 type PrivateMessage = SequencedMessage & { readonly recipientId: string };
@@ -77,6 +81,10 @@ export class PrivateRouter {
     const turn = this.turns.enter(message.conversation.key);
     try {
       const screened = { ...message, content: this.deps.content.screen(message.content) };
+      if (reservation.doubtful) {
+        const stored = await this.deps.recall.find(screened);
+        if (stored) return await this.recalled(stored, reservation);
+      }
       const [sealed, presence] = await Promise.all([
         this.deps.content.seal(screened),
         this.deps.presence.lookup(message.recipientId),
@@ -92,6 +100,13 @@ export class PrivateRouter {
     } finally {
       turn.leave();
     }
+  }
+
+  /** Redis had forgotten the message, MySQL had not. */
+  private async recalled(stored: StoredMessage, { owner }: Reservation): Promise<PrivateAnswer> {
+    await this.deps.states.restore(owner, stored);
+    const { sequenceNumber } = stored.message;
+    return originalAnswer({ kind: 'again', sequenceNumber, waited: stored.waited });
   }
 
   private async push(message: PrivateMessage, devices: readonly Device[]): Promise<string[]> {

@@ -13,7 +13,7 @@ import { encodeReceipt } from '../domain/receipts';
 import type { Metrics } from '../metrics';
 
 export interface ReceiptPublisherDeps {
-  readonly log: Pick<ReceiptLog, 'unpublished' | 'markPublished' | 'summarize'>;
+  readonly receipts: Pick<ReceiptLog, 'unpublished' | 'markPublished' | 'summarize'>;
   readonly producer: Pick<BatchingProducer, 'append'>;
   readonly presence: Pick<Presence, 'lookup'>;
   readonly pusher: Pick<ReceiptPusher, 'push'>;
@@ -31,11 +31,11 @@ export class ReceiptPublisher {
 
   /** Publishes what is unpublished for a sender; stops between two pages when `cancelled` aborts. */
   async publish(senderId: string, cancelled: AbortSignal): Promise<PublishResult> {
-    const { log, now } = this.deps;
+    const { receipts, now } = this.deps;
     const until = now() + TIME_MS;
     let published = 0;
     while (!cancelled.aborted && now() < until) {
-      const page = await log.unpublished(senderId, PAGE_SIZE);
+      const page = await receipts.unpublished(senderId, PAGE_SIZE);
       await this.publishPage(senderId, page);
       published += page.length;
       if (page.length < PAGE_SIZE) return { published, more: false };
@@ -45,14 +45,14 @@ export class ReceiptPublisher {
 
   private async publishPage(senderId: string, page: readonly UnpublishedReceipt[]): Promise<void> {
     if (page.length === 0) return;
-    const { log, producer, presence, pusher, now, metrics } = this.deps;
+    const { receipts, producer, presence, pusher, now, metrics } = this.deps;
     await Promise.all(
       page.map((receipt) =>
         producer.append(TOPICS.readReceipts, { key: senderId, value: encodeReceipt(receipt) }),
       ),
     );
-    await log.summarize(page.map((receipt) => receipt.msgId));
-    await log.markPublished(
+    await receipts.summarize(page.map((receipt) => receipt.msgId));
+    await receipts.markPublished(
       page.map((receipt) => receipt.id),
       now(),
     );

@@ -30,6 +30,8 @@ export interface Reservation {
   readonly sequenceNumber: number;
   /** Messages that wait for the recipient; `undefined` when Redis does not know. */
   readonly waiting: number | undefined;
+  /** Redis may have forgotten that this id was used before. */
+  readonly doubtful: boolean;
 }
 
 /** The message was answered before. */

@@ -5,11 +5,11 @@ import type { ReceiptSweepPage } from '../domain/receipt-workflow';
 import type { Logger } from '../logger';
 
 export interface ReceiptSweepDeps {
-  readonly log: Pick<ReceiptLog, 'sendersWaiting'>;
+  readonly receipts: Pick<ReceiptLog, 'sendersWaiting'>;
   /** Rejects when Temporal does not take it. */
   readonly wake: (senderId: string) => Promise<void>;
   readonly now: () => number;
-  readonly logger: Logger;
+  readonly log: Logger;
 }
 
 /** Receipts younger than this have a workflow that runs, ms: ten times its window. */
@@ -19,16 +19,16 @@ const CONCURRENCY = 8;
 
 /** One page; what cannot be woken now is found again by the next sweep. */
 export async function sweepReceipts(
-  { log, wake, now, logger }: ReceiptSweepDeps,
+  { receipts, wake, now, log }: ReceiptSweepDeps,
   after: string,
 ): Promise<ReceiptSweepPage> {
-  const senders = await log.sendersWaiting(after, now() - OVERDUE_MS, PAGE_SIZE);
+  const senders = await receipts.sendersWaiting(after, now() - OVERDUE_MS, PAGE_SIZE);
   let woken = 0;
   for (let i = 0; i < senders.length; i += CONCURRENCY) {
     const outcomes = await Promise.allSettled(senders.slice(i, i + CONCURRENCY).map(wake));
     for (const outcome of outcomes) {
       if (outcome.status === 'fulfilled') woken += 1;
-      else logger.warn({ err: messageOf(outcome.reason) }, 'sender not woken');
+      else log.warn({ err: messageOf(outcome.reason) }, 'sender not woken');
     }
   }
   return { woken, next: senders.length < PAGE_SIZE ? undefined : senders.at(-1) };

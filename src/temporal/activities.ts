@@ -21,9 +21,8 @@ import type { SweepDeps } from '../routing/sweep-inboxes';
 /** Well below the heartbeat time-outs of the workflows, ms. */
 const HEARTBEAT_MS = 2_000;
 
-export interface ActivityDeps extends SweepDeps {
-  readonly receipts: ReceiptPublisher;
-  readonly receiptSweep: ReceiptSweepDeps;
+export interface ActivityDeps extends SweepDeps, ReceiptSweepDeps {
+  readonly publisher: ReceiptPublisher;
   readonly delivery: InboxDelivery;
   readonly inbox: Pick<Inbox, 'sweepPage' | 'recordFailure'>;
   readonly log: Logger;
@@ -38,8 +37,8 @@ export function createActivities(deps: ActivityDeps): DeliveryActivities & Recei
       run(() => deps.inbox.recordFailure(requireUser(userId), deps.now())),
     sweepPage: ({ after }) => run(() => sweepInboxes(deps, after)),
     publishReceipts: ({ senderId }) =>
-      run(() => deps.receipts.publish(requireUser(senderId), cancellationSignal())),
-    sweepReceipts: ({ after }) => run(() => sweepReceipts(deps.receiptSweep, after)),
+      run(() => deps.publisher.publish(requireUser(senderId), cancellationSignal())),
+    sweepReceipts: ({ after }) => run(() => sweepReceipts(deps, after)),
   };
 }
 

@@ -5,6 +5,7 @@ import { testStack } from '../support/stack';
 import { startSystem } from '../support/system';
 import type { TestSystem } from '../support/system';
 import { waitFor } from '../support/wait';
+import { startTestWorker } from '../support/worker';
 
 let one: TestSystem;
 let two: TestSystem;
@@ -88,6 +89,63 @@ test('FLUSHALL on a live Redis, ten times under load: no repeat, no step back, n
   expectOnlyUpward(sends.numbers);
   expect(sends.failures()).toBe(0);
 });
+
+test('a message sent again after Redis was wiped has its original answer, and is not pushed again', async () => {
+  const stack = testStack();
+  const worker = await startTestWorker(one.config);
+  try {
+    const [alice, bob, carol] = [unique('alice'), unique('bob'), unique('carol')];
+    const [toBob, toCarol] = [unique('msg'), unique('msg')];
+    await one.gateway.connect(bob, 'phone');
+    await waitFor('bob to be online', 5_000, async () => {
+      return (await one.send(alice, bob)).status === 'delivered';
+    });
+    const delivered = await one.send(alice, bob, 'hi', toBob);
+    const kept = await one.send(alice, carol, 'hi', toCarol);
+    await stack.stop('redis', { signal: 'SIGKILL' });
+    await stack.wipe('redis');
+    await stack.start('redis');
+    // Until the worker has stored them nobody can know of them.
+    await waitFor('both to be stored', 30_000, async () => {
+      const known = await Promise.all([toBob, toCarol].map((id) => knownTo(one, id)));
+      return known.every(Boolean);
+    });
+    const pushes = one.gateway.pushesOf(bob).length;
+    expect(await one.send(alice, bob, 'hi', toBob)).toMatchObject({
+      success: true,
+      status: 'delivered',
+      sequence_number: delivered.sequence_number,
+      code: 'DUPLICATE_MESSAGE',
+    });
+    expect(await two.send(alice, carol, 'hi', toCarol)).toMatchObject({
+      success: true,
+      status: 'offline',
+      sequence_number: kept.sequence_number,
+      code: 'DUPLICATE_MESSAGE',
+    });
+    expect(await two.send(alice, carol, 'something else', toBob)).toMatchObject({
+      success: false,
+      code: 'DUPLICATE_MESSAGE',
+    });
+    expect(one.gateway.pushesOf(bob)).toHaveLength(pushes);
+    expect(await one.client.status(toBob)).toMatchObject({
+      status: 'delivered',
+      delivered_devices: ['phone'],
+    });
+  } finally {
+    await worker.close();
+  }
+}, 120_000);
+
+async function knownTo(system: TestSystem, msgId: string): Promise<boolean> {
+  try {
+    await system.client.status(msgId);
+    return true;
+  } catch {
+    // NOT_FOUND, or Redis is not back yet; waitFor has the deadline.
+    return false;
+  }
+}
 
 test('FLUSHALL while 500 sends are in flight: all numbers distinct', async () => {
   const redis = new Redis(one.config.REDIS_URL);

@@ -15,8 +15,16 @@ export function connectKafka(): Kafka {
   return createKafka({ brokers: KAFKA_BROKERS, clientId: 'test', deadlineMs: 5_000, log });
 }
 
-export function createProducer(kafka: Kafka): BatchingProducer {
-  return new BatchingProducer({ kafka, deadlineMs: 5_000, log, metrics: createMetrics() });
+/** A producer that is connected. */
+export async function createProducer(kafka: Kafka): Promise<BatchingProducer> {
+  const producer = new BatchingProducer({
+    kafka,
+    deadlineMs: 5_000,
+    log,
+    metrics: createMetrics(),
+  });
+  await producer.warmUp([]);
+  return producer;
 }
 
 /** A topic nobody else uses, and its dead-letter topic. */
@@ -40,8 +48,12 @@ export interface ReadRecord {
   readonly headers: Record<string, string>;
 }
 
-/** Reads `count` records of a topic from its beginning. */
-export async function readTopic(kafka: Kafka, topic: string, count: number): Promise<ReadRecord[]> {
+/** Reads a topic from its beginning until `enough` holds. */
+export async function readTopic(
+  kafka: Kafka,
+  topic: string,
+  enough: (records: readonly ReadRecord[]) => boolean,
+): Promise<ReadRecord[]> {
   const consumer = kafka.consumer({ groupId: `read-${randomUUID()}`, maxWaitTimeInMs: 200 });
   await consumer.connect();
   await consumer.subscribe({ topic, fromBeginning: true });
@@ -55,7 +67,7 @@ export async function readTopic(kafka: Kafka, topic: string, count: number): Pro
           value: message.value?.toString() ?? '',
           headers: Object.fromEntries(headers.map(([name, value]) => [name, String(value)])),
         });
-        if (records.length >= count) resolve();
+        if (enough(records)) resolve();
         return Promise.resolve();
       },
     });

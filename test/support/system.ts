@@ -9,6 +9,7 @@ import type { ContentSteps } from '../../src/routing/content';
 import { TestGateway } from './gateway';
 import { ImClient } from './im-client';
 import { unique } from './ids';
+import { waitFor } from './wait';
 
 /** The configuration `npm test` gave, on free ports, quiet. */
 export function testConfig(changes: Record<string, string> = {}): Config {
@@ -56,6 +57,14 @@ export async function startSystem(
   const server = await startServer(config, content);
   // The gateway's registry is the real one, also when the server's is taken away.
   const gateway = await TestGateway.start(testConfig().ETCD_ENDPOINTS);
+  if (!('KAFKA_BROKERS' in changes)) {
+    // On fresh servers the partitions of new topics get their leaders one by one.
+    await waitFor('Kafka', 40_000, async () => {
+      const response = await fetch(`http://127.0.0.1:${server.httpPort}/ready`);
+      const { dependencies } = (await response.json()) as { dependencies: { kafka: string } };
+      return dependencies.kafka === 'healthy';
+    });
+  }
   const client = new ImClient(server.grpcPort);
   return {
     config,

@@ -1,16 +1,23 @@
-/** Whether Kafka answers, asked over a connection of its own. */
+/** Whether Kafka can take our records, asked over a connection of its own. */
 import type { Admin, Kafka } from 'kafkajs';
 
 export class KafkaHealth {
   private admin: Promise<Admin> | undefined;
 
-  constructor(private readonly kafka: Kafka) {}
+  /** `topics`: those that must be there, with a leader for each partition. */
+  constructor(
+    private readonly kafka: Kafka,
+    private readonly topics: readonly string[],
+  ) {}
 
-  /** Rejects when no broker answers; the client's own deadlines bound it. */
+  /** Rejects when no broker answers or a partition cannot be written; the client's deadlines bound it. */
   async ping(): Promise<void> {
     this.admin ??= this.connect();
     const admin = await this.admin;
-    await admin.describeCluster();
+    const { topics } = await admin.fetchTopicMetadata({ topics: [...this.topics] });
+    for (const { name, partitions } of topics) {
+      if (partitions.some(({ leader }) => leader < 0)) throw new Error(`${name} has no leader`);
+    }
   }
 
   async close(): Promise<void> {

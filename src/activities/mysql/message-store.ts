@@ -2,11 +2,19 @@
  * Keeps messages: content once, and one inbox row for each recipient who has yet to get it.
  * Every call may be repeated with the same input and then changes nothing.
  */
-import type { DeliveredEntry, OfflineEntry } from '../../domain/inbox';
-import type { MessageStatus } from '../../domain/message';
+import type { DeliveredEntry, Delivery, OfflineEntry } from '../../domain/inbox';
+import type { MessageStatus, SequencedMessage } from '../../domain/message';
 import { chunks } from './chunks';
 import type { Database, Queryable } from './database';
-import { compare, devicesOf, insertMessages, mergeDeliveries } from './message-rows';
+import {
+  compare,
+  devicesOf,
+  insertMessages,
+  mergeDeliveries,
+  MESSAGE_COLUMNS,
+  toMessage,
+} from './message-rows';
+import type { MessageRow } from './message-rows';
 
 /** What a batch of offline messages came to. */
 export interface Stored {
@@ -14,6 +22,15 @@ export interface Stored {
   readonly newRows: ReadonlyMap<string, number>;
   /** Entries whose id another sender's or conversation's message has; nothing was stored for them. */
   readonly conflicting: ReadonlySet<OfflineEntry>;
+}
+
+/** A stored message and what became of it. */
+export interface StoredMessage {
+  readonly message: SequencedMessage;
+  /** Of a private message, once it reached a device; times are unix ms. */
+  readonly delivery: Omit<Delivery, 'msgId'> | undefined;
+  /** It has, or had, a row in its recipient's inbox. */
+  readonly waited: boolean;
 }
 
 /** One row that is to be in `inbox`. */
@@ -90,6 +107,28 @@ export class MessageStore {
     };
   }
 
+  /** Those of the messages that are stored, by id. */
+  async findMessages(msgIds: readonly string[]): Promise<Map<string, StoredMessage>> {
+    const found = new Map<string, StoredMessage>();
+    for (const piece of chunks([...new Set(msgIds)])) {
+      const rows = await this.db.select<
+        MessageRow & {
+          delivered_at: number | null;
+          delivered_devices: string | null;
+          waited: number;
+        }
+      >(
+        `SELECT ${MESSAGE_COLUMNS}, m.delivered_at, m.delivered_devices,
+           EXISTS (SELECT 1 FROM inbox i
+                   WHERE i.user_id = m.recipient_id AND i.msg_id = m.msg_id) AS waited
+         FROM messages m WHERE m.msg_id IN (?)`,
+        [piece],
+      );
+      for (const row of rows) found.set(row.msg_id, toStored(row));
+    }
+    return found;
+  }
+
   private places(entries: readonly OfflineEntry[]): Place[] {
     const places = new Map<string, Place>();
     for (const { message, recipients } of entries) {
@@ -101,6 +140,23 @@ export class MessageStore {
     }
     return [...places.values()];
   }
+}
+
+function toStored(
+  row: MessageRow & {
+    delivered_at: number | null;
+    delivered_devices: string | null;
+    waited: number;
+  },
+): StoredMessage {
+  return {
+    message: toMessage(row),
+    delivery:
+      row.delivered_at === null
+        ? undefined
+        : { deliveredAt: row.delivered_at, devices: devicesOf(row.delivered_devices) },
+    waited: row.waited === 1,
+  };
 }
 
 /** Inbox states, as the migration documents them. */

@@ -13,8 +13,24 @@ import { ImError, messageOf } from '../../domain/errors';
 import type { Logger } from '../../logger';
 import { sleep } from '../sleep';
 
+/**
+ * `im:doubt_until`, unix ms: until then a message id that Redis does not know may be one that it has
+ * forgotten, and is looked up in MySQL. Set ahead when a life of Redis begins; whoever finds it
+ * missing later has found an emptied Redis (lua/reserve.lua).
+ */
+export const DOUBT_KEY = 'im:doubt_until';
+/** A restarted Redis lost a second or two (appendfsync everysec), whose senders retry soon, ms. */
+const DOUBT_AFTER_RESTART_MS = 10 * 60_000;
+
 /** Longest pause between attempts to reconnect, ms: how soon service resumes after Redis is back. */
 const MAX_RECONNECT_DELAY_MS = 500;
+
+/** One life of Redis, as MySQL remembers it. */
+export interface Generation {
+  readonly generation: number;
+  /** `first`: there was none before; `new`: this is the first time it is seen. */
+  readonly seen: 'first' | 'new' | 'before';
+}
 
 export interface RedisOptions {
   readonly url: string;
@@ -22,7 +38,7 @@ export interface RedisOptions {
   readonly deadlineMs: number;
   readonly log: Logger;
   /** The generation of a life of Redis; a larger one for a life not seen before. */
-  readonly generationOf: (instance: string) => Promise<number>;
+  readonly generationOf: (instance: string) => Promise<Generation>;
 }
 
 export class RedisConnection {
@@ -88,7 +104,8 @@ export class RedisConnection {
         await this.redis.info('server'),
         await this.redis.info('replication'),
       );
-      const generation = await this.options.generationOf(instance);
+      const { generation, seen } = await this.options.generationOf(instance);
+      await this.prepareDoubt(seen);
       // The connection that answered must be the one that stands now.
       if (this.redis.stream === stream && this.redis.status === 'ready') this.current = generation;
     } catch (error) {
@@ -101,6 +118,16 @@ export class RedisConnection {
         if (this.redis.stream === stream && this.redis.status === 'ready') this.renew();
       }, MAX_RECONNECT_DELAY_MS);
     }
+  }
+
+  /** A first Redis has nothing to doubt; a restarted one the last moments; a wiped one has no key. */
+  private async prepareDoubt(seen: Generation['seen']): Promise<void> {
+    if (seen === 'first') await this.redis.set(DOUBT_KEY, 0, 'NX');
+    if (seen !== 'new') return;
+    const until = await this.redis.get(DOUBT_KEY);
+    if (until === null) return;
+    const restarted = Date.now() + DOUBT_AFTER_RESTART_MS;
+    await this.redis.set(DOUBT_KEY, Math.max(Number(until), restarted));
   }
 }
 

@@ -12,6 +12,7 @@
  *   sender, conv  who wrote it, and `{type}:{conversation key}`: a reader may be faster than MySQL
  * `seq:{type}:{conversation key}`, a hash without expiry: see lua/reserve.lua
  * `inbox:count:{user}`, a number: see inbox-counts.ts
+ * `im:doubt_until`, unix ms: see connection.ts
  *
  * The scripts take keys of several slots: a single primary (with replicas), not Redis Cluster.
  */
@@ -19,6 +20,8 @@ import { ImError } from '../../domain/errors';
 import { conversationOf } from '../../domain/ids';
 import type { Conversation, ConversationType } from '../../domain/ids';
 import type { MessageFacts } from '../../domain/receipts';
+import type { StoredMessage } from '../mysql/message-store';
+import { DOUBT_KEY } from './connection';
 import { countKey } from './inbox-counts';
 import { LuaScript } from './lua-script';
 import type { RedisConnection } from './connection';
@@ -41,7 +44,13 @@ export interface ReserveRequest {
 }
 
 export type ReserveReply =
-  | { kind: 'new'; sequenceNumber: number; left: number; waiting: number | undefined }
+  | {
+      kind: 'new';
+      sequenceNumber: number;
+      left: number;
+      waiting: number | undefined;
+      doubtful: boolean;
+    }
   | { kind: 'again'; sequenceNumber: number; waited: boolean }
   | { kind: 'busy' }
   | { kind: 'conflict' }
@@ -73,6 +82,7 @@ export class MessageStates {
     reserve: new LuaScript('reserve'),
     installBlock: new LuaScript('install-block'),
     finish: new LuaScript('finish'),
+    restore: new LuaScript('restore'),
     markDelivered: new LuaScript('mark-delivered'),
     markRead: new LuaScript('mark-read'),
   };
@@ -88,6 +98,7 @@ export class MessageStates {
         messageKey(request.msgId),
         sequenceKey(request.conversation),
         countKey(request.recipientId ?? ''),
+        DOUBT_KEY,
       ],
       [
         request.digest,
@@ -111,6 +122,7 @@ export class MessageStates {
           sequenceNumber: Number(rest[0]),
           left: Number(rest[1]),
           waiting: rest[2] === null ? undefined : Number(rest[2]),
+          doubtful: Number(rest[3]) === 1,
         };
       case 'again':
         return {
@@ -178,6 +190,24 @@ export class MessageStates {
       ],
     );
     return recorded === 1;
+  }
+
+  /** Puts back what was forgotten of a message that was answered before. */
+  async restore(owner: string, stored: StoredMessage): Promise<void> {
+    const { redis } = this.connection.use();
+    const { message, delivery, waited } = stored;
+    await this.scripts.restore.run(
+      redis,
+      [messageKey(message.msgId)],
+      [
+        owner,
+        message.sequenceNumber,
+        delivery ? 'delivered' : 'offline',
+        waited ? 1 : 0,
+        delivery?.deliveredAt ?? '',
+        JSON.stringify(delivery?.devices ?? []),
+      ],
+    );
   }
 
   /** Notes for GetMessageStatus that messages which waited were delivered; hashes that are gone stay gone. */

@@ -1,0 +1,62 @@
+/** The product under measurement: real servers, a server and a worker process, a user service, a gateway. */
+import { pino } from 'pino';
+import { Stack } from '../../dev/stack/stack';
+import { DevUserService } from '../../dev/user-service/user-service';
+import { freePort, ProductProcess } from '../../test/support/processes';
+import { TestGateway } from '../../test/support/gateway';
+
+/** Far from the ports of `npm start` and `npm test`. */
+const BENCH_OFFSET = 30_000;
+
+export interface BenchSystem {
+  readonly grpcPort: number;
+  readonly gateway: TestGateway;
+  readonly server: ProductProcess;
+  readonly worker: ProductProcess;
+  readonly stack: Stack;
+  close(): Promise<void>;
+}
+
+/** Brings everything up on servers of the benchmarks' own. */
+export async function startBenchSystem(env: Record<string, string> = {}): Promise<BenchSystem> {
+  const stack = new Stack({
+    instance: 'bench',
+    offset: BENCH_OFFSET,
+    given: process.env,
+    report: (line) => console.error(line),
+  });
+  await stack.up();
+  const users = new DevUserService(
+    { grpcPort: 0, httpPort: 0, kafkaBrokers: [] },
+    pino({ level: 'silent' }),
+  );
+  await users.start();
+  const [grpcPort, http, workerHttp] = [await freePort(), await freePort(), await freePort()];
+  const processEnv = {
+    ...stack.environment,
+    NODE_ENV: 'production',
+    JWT_SECRET: 'of-the-benchmarks-0123456789abcdef',
+    USER_SERVICE_ADDRESS: users.grpcAddress,
+    GRPC_PORT: String(grpcPort),
+    HTTP_PORT: String(http),
+    IM_WORKER_HTTP_PORT: String(workerHttp),
+    ...env,
+  };
+  const server = new ProductProcess('server', http, processEnv);
+  const worker = new ProductProcess('worker', workerHttp, processEnv);
+  const gateway = await TestGateway.start([stack.environment.ETCD_ENDPOINTS]);
+  await Promise.all([server.start(), worker.start()]);
+  return {
+    grpcPort,
+    gateway,
+    server,
+    worker,
+    stack,
+    close: async () => {
+      await Promise.all([server.end('SIGTERM'), worker.end('SIGTERM')]);
+      await gateway.stop();
+      await users.stop();
+      await stack.down();
+    },
+  };
+}

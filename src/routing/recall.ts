@@ -1,0 +1,55 @@
+/**
+ * Recalling messages that Redis has forgotten: when it may have lost ids (it was restarted, or
+ * wiped), a message id that looks new is looked up in MySQL before the message is routed again.
+ */
+import { Coalescer } from '../activities/coalescer';
+import type { MessageStore, StoredMessage } from '../activities/mysql/message-store';
+import { ImError, messageOf } from '../domain/errors';
+import type { SequencedMessage } from '../domain/message';
+import type { Logger } from '../logger';
+
+const MAX_BATCH = 200;
+const MAX_QUEUED = 20_000;
+
+export class Recall {
+  private readonly lookups: Coalescer<string, StoredMessage | undefined>;
+
+  constructor(private readonly deps: { messages: MessageStore; log: Logger }) {
+    this.lookups = new Coalescer({
+      run: async (msgIds) => {
+        const found = await deps.messages.findMessages(msgIds);
+        return msgIds.map((msgId) => found.get(msgId));
+      },
+      maxBatch: MAX_BATCH,
+      maxQueued: MAX_QUEUED,
+    });
+  }
+
+  /**
+   * The message as it was stored the first time, or `undefined` when it is new. Throws
+   * DUPLICATE_MESSAGE when the id belongs to another message. While MySQL is away nothing can be
+   * recalled and the message counts as new: recipients know it by its id.
+   */
+  async find(message: SequencedMessage): Promise<StoredMessage | undefined> {
+    let stored: StoredMessage | undefined;
+    try {
+      stored = await this.lookups.add(message.msgId);
+    } catch (error) {
+      this.deps.log.warn({ err: messageOf(error), msgId: message.msgId }, 'id not recalled');
+      return undefined;
+    }
+    if (stored && !isSame(stored.message, message)) {
+      throw new ImError('DUPLICATE_MESSAGE', 'this msg_id was used for another message');
+    }
+    return stored;
+  }
+}
+
+function isSame(stored: SequencedMessage, message: SequencedMessage): boolean {
+  return (
+    stored.senderId === message.senderId &&
+    stored.conversation.type === message.conversation.type &&
+    stored.conversation.key === message.conversation.key &&
+    stored.content === message.content
+  );
+}
