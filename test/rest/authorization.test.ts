@@ -120,7 +120,8 @@ describe('who may do what', () => {
     }
     const { path, body } = request(cell);
     const answer = await rest.send(cell.method, path, headers, body && JSON.stringify(body));
-    expect(String(answer.status)).toBe(cell.expected.split(' ')[0]);
+    if (cell.expected === 'any') expect([200, 503]).toContain(answer.status);
+    else expect(String(answer.status)).toBe(cell.expected.split(' ')[0]);
     if (answer.status >= 400) expect(answer.text).not.toContain(CONTENT);
     if (!cell.expected.endsWith('own')) return;
     for (const { recipient_id } of answer.body.messages ?? []) {
