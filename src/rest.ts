@@ -49,9 +49,12 @@ export async function createRest(parts: Parts): Promise<Rest> {
   });
   const client: ClientOptions = {
     endpoints: [
-      ...offlineEndpoints(new OfflineInbox({ pages: inboxPages, inbox, now, log })),
+      ...offlineEndpoints(
+        new OfflineInbox({ pages: inboxPages, inbox, now, log }),
+        parts.encryption.content,
+      ),
       ...receiptEndpoints({ marks, pages: new ReceiptPages(database), conversations, access }),
-      ...conversationEndpoints({ conversations, access, marks }),
+      ...conversationEndpoints({ conversations, access, marks, keys: parts.encryption.content }),
     ],
     tokens: await TokenVerifier.create({
       secret: config.JWT_SECRET,

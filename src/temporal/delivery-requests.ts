@@ -6,6 +6,7 @@
 import { WorkflowIdConflictPolicy } from '@temporalio/client';
 import { DELIVERY_WORKFLOW, WAKE_SIGNAL } from '../domain/delivery';
 import type { DeliveryInput } from '../domain/delivery';
+import { SEARCH_ATTRIBUTES } from '../domain/search-attributes';
 import type { Logger } from '../logger';
 import type { Metrics } from '../metrics';
 import type { Temporal } from './client';
@@ -57,6 +58,11 @@ export class DeliveryRequests {
           workflowIdConflictPolicy: WorkflowIdConflictPolicy.USE_EXISTING,
           taskQueue,
           args: [input],
+          typedSearchAttributes: [
+            { key: SEARCH_ATTRIBUTES.userId, value: userId },
+            { key: SEARCH_ATTRIBUTES.request, value: 'delivery' },
+            { key: SEARCH_ATTRIBUTES.outcome, value: 'running' },
+          ],
           signal: WAKE_SIGNAL,
         }),
       );

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { Conversations } from '../../activities/mysql/conversations';
 import type { Conversation, ConversationType } from '../../domain/ids';
+import type { ContentKeys } from '../../routing/content-keys';
 import type { ConversationAccess } from '../../routing/conversation-access';
 import type { ReadMarks } from '../../routing/read-marks';
 import { reading } from '../../routing/store-errors';
@@ -24,6 +25,7 @@ export interface ConversationDeps {
   readonly conversations: Conversations;
   readonly access: ConversationAccess;
   readonly marks: ReadMarks;
+  readonly keys: Pick<ContentKeys, 'open'>;
 }
 
 export function conversationEndpoints(deps: ConversationDeps): Endpoint[] {
@@ -36,7 +38,7 @@ const peerId = userId
     'The other user of a private conversation, where one id stands for two conversations of the caller.',
   );
 
-function history({ conversations, access }: ConversationDeps): Endpoint {
+function history({ conversations, access, keys }: ConversationDeps): Endpoint {
   return endpoint({
     method: 'GET',
     path: '/api/v1/conversations/{type}/{id}/messages',
@@ -56,7 +58,7 @@ function history({ conversations, access }: ConversationDeps): Endpoint {
         has_more: z.boolean(),
       }),
     },
-    problems: ['NOT_FOUND', 'AMBIGUOUS_CONVERSATION', 'RETRIEVAL_ERROR'],
+    problems: ['NOT_FOUND', 'AMBIGUOUS_CONVERSATION', 'RETRIEVAL_ERROR', 'ENCRYPTION_ERROR'],
     handle: async ({ caller, params, query }) => {
       const conversation = await resolved(
         access,
@@ -70,7 +72,7 @@ function history({ conversations, access }: ConversationDeps): Endpoint {
       );
       const shown = found.slice(0, query.limit);
       return ok({
-        messages: shown.map((message) => toWire(message)),
+        messages: (await keys.open(shown)).map((message) => toWire(message)),
         next_after_sequence: shown.at(-1)?.sequenceNumber ?? query.after_sequence,
         has_more: found.length > query.limit,
       });

@@ -1,5 +1,6 @@
 /** The offline inbox (spec, REST 1 and 2). */
 import { z } from 'zod';
+import type { ContentKeys } from '../../routing/content-keys';
 import type { OfflineInbox } from '../../routing/offline-inbox';
 import { endpoint, ok } from '../rest/endpoint';
 import type { Endpoint } from '../rest/endpoint';
@@ -7,11 +8,11 @@ import { count, messageId, pageLimit, time } from '../rest/fields';
 import { Problem } from '../rest/problem';
 import { toWire, wireMessage } from './messages';
 
-export function offlineEndpoints(inbox: OfflineInbox): Endpoint[] {
-  return [offlineMessages(inbox), offlineCount(inbox)];
+export function offlineEndpoints(inbox: OfflineInbox, keys: Pick<ContentKeys, 'open'>): Endpoint[] {
+  return [offlineMessages(inbox, keys), offlineCount(inbox)];
 }
 
-function offlineMessages(inbox: OfflineInbox): Endpoint {
+function offlineMessages(inbox: OfflineInbox, keys: Pick<ContentKeys, 'open'>): Endpoint {
   return endpoint({
     method: 'GET',
     path: '/api/v1/offline',
@@ -38,12 +39,12 @@ function offlineMessages(inbox: OfflineInbox): Endpoint {
         total_count: count.describe('Messages that wait, on this page or not.'),
       }),
     },
-    problems: ['INVALID_CURSOR', 'RETRIEVAL_ERROR'],
+    problems: ['INVALID_CURSOR', 'RETRIEVAL_ERROR', 'ENCRYPTION_ERROR'],
     handle: async ({ caller, query }) => {
       const page = await inbox.page(caller.userId, query.cursor || undefined, query.limit);
       if (!page) throw new Problem('INVALID_CURSOR', 'the cursor is not known: begin without one');
       return ok({
-        messages: page.messages.map((message) => toWire(message, caller.userId)),
+        messages: (await keys.open(page.messages)).map((message) => toWire(message, caller.userId)),
         next_cursor: page.nextCursor ?? query.cursor ?? '',
         has_more: page.hasMore,
         total_count: page.totalCount,
