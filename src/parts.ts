@@ -24,17 +24,23 @@ import { RoutingTickets } from './activities/redis/routing-tickets';
 import { UserServiceClient } from './activities/user-service/client';
 import { Groups } from './activities/user-service/groups';
 import { Users } from './activities/user-service/users';
+import { WordLists } from './activities/word-lists/word-lists';
 import type { Config } from './config';
 import { createMemberCacheConsumer } from './consumers/member-cache';
+import { createEncryption } from './encryption';
 import { createLogger } from './logger';
+import type { Logger } from './logger';
 import { createMetrics } from './metrics';
+import type { Metrics } from './metrics';
 import { projectRoot } from './paths';
+import { createContentSteps } from './routing/content';
 import type { ContentSteps } from './routing/content';
 import { GroupRouter } from './routing/group-message';
 import { OfflineStore } from './routing/offline-store';
 import { PrivateRouter } from './routing/private-message';
 import { Recall } from './routing/recall';
 import { Reservations } from './routing/reservation';
+import { SealedTickets } from './routing/sealed-tickets';
 import { Temporal } from './temporal/client';
 
 /** Topics that messages are appended to. */
@@ -52,6 +58,7 @@ export type Parts = Awaited<ReturnType<typeof openParts>>;
 export async function openParts(config: Config, name: string) {
   const log = createLogger(config.LOG_LEVEL, name);
   const metrics = createMetrics();
+  const lists = await openWordLists(config, { metrics, log });
   await migrate(config.MYSQL_URL, join(projectRoot(), 'migrations'));
 
   const database = Database.open({
@@ -59,6 +66,7 @@ export async function openParts(config: Config, name: string) {
     connections: config.IM_MYSQL_POOL,
     deadlineMs: config.IM_MYSQL_DEADLINE_MS,
   });
+  const encryption = await createEncryption(config, database, { metrics, log });
   const redis = new RedisConnection({
     url: config.REDIS_URL,
     deadlineMs: config.IM_REDIS_DEADLINE_MS,
@@ -140,6 +148,14 @@ export async function openParts(config: Config, name: string) {
     log,
     metrics,
     database,
+    encryption,
+    /** What a message goes through before it is stored and pushed. */
+    contentSteps: createContentSteps({
+      lists,
+      keys: config.ENCRYPTION === 'on' ? encryption.content : undefined,
+      metrics,
+      log,
+    }),
     messages: new MessageStore(database, { ttlMs }),
     inbox,
     readers,
@@ -148,7 +164,11 @@ export async function openParts(config: Config, name: string) {
     redis,
     states: new MessageStates(redis),
     counts: new InboxCounts(redis),
-    tickets: new RoutingTickets(redis),
+    tickets: new SealedTickets({
+      tickets: new RoutingTickets(redis),
+      keys: encryption.content,
+      sealing: config.ENCRYPTION === 'on',
+    }),
     kafka,
     /** With patience: nobody waits for a consumer. */
     consumerKafka,
@@ -173,6 +193,7 @@ export async function openParts(config: Config, name: string) {
     },
     /** Flushes and disconnects; whoever uses the parts has ended before. */
     close: async (): Promise<void> => {
+      lists?.close();
       await memberCache.close();
       await history.close();
       await producer.close();
@@ -193,14 +214,23 @@ export function createReservations({ states, database, metrics, log }: Parts): R
   return new Reservations({ states, ceilings: new Ceilings(database, metrics), metrics, log });
 }
 
+async function openWordLists(
+  config: Config,
+  { metrics, log }: { metrics: Metrics; log: Logger },
+): Promise<WordLists | undefined> {
+  const folder = config.IM_WORD_LISTS_DIR;
+  if (folder === undefined) return undefined;
+  return WordLists.open({ folder, intervalMs: config.IM_WORD_LISTS_INTERVAL_MS, metrics, log });
+}
+
 /** The way of private messages through the parts. */
 export function createPrivateRouter(
   parts: Parts,
   reservations: Reservations,
-  content: ContentSteps,
+  content: ContentSteps = parts.contentSteps,
 ): PrivateRouter {
   const offline = new OfflineStore({ ...parts, quota: parts.config.IM_OFFLINE_QUOTA });
-  const recall = new Recall(parts);
+  const recall = createRecall(parts);
   return new PrivateRouter({ ...parts, content, reservations, recall, offline });
 }
 
@@ -208,7 +238,11 @@ export function createPrivateRouter(
 export function createGroupRouter(
   parts: Parts,
   reservations: Reservations,
-  content: ContentSteps,
+  content: ContentSteps = parts.contentSteps,
 ): GroupRouter {
-  return new GroupRouter({ ...parts, content, reservations, recall: new Recall(parts) });
+  return new GroupRouter({ ...parts, content, reservations, recall: createRecall(parts) });
+}
+
+function createRecall(parts: Parts): Recall {
+  return new Recall({ ...parts, keys: parts.encryption.content });
 }

@@ -15,7 +15,6 @@ import {
   WRITTEN_TOPICS,
 } from './parts';
 import { runProcess } from './process';
-import { plainContent } from './routing/content';
 import type { ContentSteps } from './routing/content';
 import { findMessageStatus } from './routing/message-status';
 import { TemporalExecutor } from './temporal/executor';
@@ -33,10 +32,7 @@ export interface RunningServer {
 }
 
 /** Builds the server out of its parts and listens. `content` is there for tests to replace. */
-export async function startServer(
-  config: Config,
-  content: ContentSteps = plainContent,
-): Promise<RunningServer> {
+export async function startServer(config: Config, content?: ContentSteps): Promise<RunningServer> {
   const parts = await openParts(config, 'server');
   const { log, metrics, kafka, producer, redis, presence, gateways, users } = parts;
   const reservations = createReservations(parts);

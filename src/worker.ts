@@ -13,11 +13,11 @@ import { createGroupConsumer } from './consumers/group-messages';
 import { createMembershipConsumer } from './consumers/membership-changes';
 import { createOfflineConsumer } from './consumers/offline-messages';
 import type { DeliveryActivities } from './domain/delivery';
+import type { KeyActivities } from './domain/key-rotation';
 import type { RoutingActivities } from './domain/routing';
 import { createLogger } from './logger';
 import { createPrivateRouter, createReservations, openParts } from './parts';
 import { runProcess } from './process';
-import { plainContent } from './routing/content';
 import type { ContentSteps } from './routing/content';
 import { InboxDelivery } from './routing/deliver-inbox';
 import { GroupFanout } from './routing/group-fanout';
@@ -45,7 +45,7 @@ export type WorkflowCode = Pick<WorkerOptions, 'workflowBundle' | 'workflowsPath
 export async function startWorker(
   config: Config,
   workflows: WorkflowCode = workflowCode(),
-  content: ContentSteps = plainContent,
+  content?: ContentSteps,
 ): Promise<RunningWorker> {
   const parts = await openParts(config, 'worker');
   const { log, metrics, kafka, producer, database, presence, mailbox, temporal } = parts;
@@ -96,7 +96,7 @@ export async function startWorker(
       ...parts,
       large,
       groupLog: new GroupLog(database),
-      content,
+      content: content ?? parts.contentSteps,
       onStored: (userIds) => trigger.stored(userIds),
       onAwoken: (userIds) => trigger.awoken(userIds),
     }),
@@ -109,10 +109,15 @@ export async function startWorker(
   });
 
   const router = createPrivateRouter(parts, createReservations(parts), content);
-  const activities: DeliveryActivities & RoutingActivities = {
+  const activities: DeliveryActivities & KeyActivities & RoutingActivities = {
     ...createActivities({
       ...parts,
-      delivery: new InboxDelivery({ ...parts, now: Date.now }),
+      delivery: new InboxDelivery({
+        ...parts,
+        content: parts.encryption.content,
+        now: Date.now,
+      }),
+      userKeys: parts.encryption,
       requests,
       now: Date.now,
     }),

@@ -13,8 +13,13 @@ export interface Message {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
+/** What `content` is: text as its reader sees it, or a JWE that `ContentKeys.open` opens. */
+export type ContentEncoding = 'plain' | 'jwe';
+
 /** A message with its place in the conversation and the moment we took it. */
 export interface SequencedMessage extends Message {
+  /** Plain unless said. */
+  readonly encoding?: ContentEncoding;
   readonly sequenceNumber: number;
   readonly acceptedAt: number;
 }

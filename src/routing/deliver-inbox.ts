@@ -9,10 +9,13 @@ import type { Mailbox } from '../activities/mysql/mailbox';
 import type { InboxCounts } from '../activities/redis/inbox-counts';
 import type { MessageStates } from '../activities/redis/message-states';
 import type { PageOutcome, PageResult } from '../domain/delivery';
+import { UNREADABLE_TYPE } from '../domain/encryption';
+import type { OpenedMessage } from '../domain/encryption';
 import type { InboxItem } from '../domain/inbox';
 import { messageType } from '../domain/message';
 import type { Logger } from '../logger';
 import type { Metrics } from '../metrics';
+import type { ContentKeys } from './content-keys';
 import { DeliveryMarker } from './delivery-marker';
 
 /** Messages of a page: what an activity holds in memory, about a MB. */
@@ -27,6 +30,7 @@ export interface DeliverInboxDeps {
     Mailbox,
     'appeared' | 'expire' | 'readPending' | 'pending' | 'markDelivered' | 'settle'
   >;
+  readonly content: Pick<ContentKeys, 'open'>;
   readonly presence: Pick<Presence, 'lookup'>;
   readonly pusher: Pick<Pusher, 'push'>;
   readonly states: Pick<MessageStates, 'markDelivered'>;
@@ -34,6 +38,10 @@ export interface DeliverInboxDeps {
   readonly now: () => number;
   readonly metrics: Metrics;
   readonly log: Logger;
+}
+
+interface OpenedItem extends Omit<InboxItem, 'message'> {
+  readonly message: OpenedMessage;
 }
 
 export class InboxDelivery {
@@ -51,7 +59,7 @@ export class InboxDelivery {
     // Their appearance may have gone unseen.
     await mailbox.appeared([userId], now());
     await mailbox.expire(userId, now());
-    const items = await mailbox.readPending(userId, PAGE_SIZE);
+    const items = await this.readPage(userId);
     const marker = new DeliveryMarker(userId, this.deps);
     let outcome: PageOutcome;
     try {
@@ -66,9 +74,16 @@ export class InboxDelivery {
     return { outcome, delivered: marker.marked, pending: total };
   }
 
+  /** Rejects when the keys of the page cannot be had; what is unreadable for good is among the items. */
+  private async readPage(userId: string): Promise<OpenedItem[]> {
+    const items = await this.deps.mailbox.readPending(userId, PAGE_SIZE);
+    const messages = await this.deps.content.open(items.map((item) => item.message));
+    return messages.map((message, i) => ({ ...items[i]!, message }));
+  }
+
   private async pushAll(
     userId: string,
-    items: readonly InboxItem[],
+    items: readonly OpenedItem[],
     marker: DeliveryMarker,
     cancelled: AbortSignal,
   ): Promise<PageOutcome> {
@@ -99,13 +114,16 @@ export class InboxDelivery {
   }
 }
 
-function pushedMessage({ message }: InboxItem, recipientId: string): Parameters<Pusher['push']>[0] {
+function pushedMessage(
+  { message }: OpenedItem,
+  recipientId: string,
+): Parameters<Pusher['push']>[0] {
   return {
     msgId: message.msgId,
     recipientId,
     senderId: message.senderId,
     content: message.content,
-    messageType: messageType(message.metadata),
+    messageType: message.unreadable ? UNREADABLE_TYPE : messageType(message.metadata),
     sequenceNumber: message.sequenceNumber,
     timestamp: message.timestamp,
   };

@@ -66,7 +66,7 @@ export class GroupRouter {
     const turn = this.turns.enter(conversation.key);
     try {
       // Plain, also where content is encrypted at rest: gateways cannot decrypt (contracts.md).
-      const content = this.deps.content.screen(message.content);
+      const content = this.deps.content.screen(message);
       if (reservation.doubtful) {
         const stored = await this.deps.recall.find({ ...message, content });
         // Redis had forgotten the message, MySQL had not.

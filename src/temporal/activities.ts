@@ -9,8 +9,11 @@ import type { Mailbox } from '../activities/mysql/mailbox';
 import { INVALID_INPUT } from '../domain/delivery';
 import type { DeliveryActivities } from '../domain/delivery';
 import { idProblem, MAX_USER_ID_BYTES } from '../domain/ids';
+import type { KeyActivities } from '../domain/key-rotation';
 import type { Logger } from '../logger';
 import type { InboxDelivery } from '../routing/deliver-inbox';
+import { rewrapPage } from '../routing/rewrap-keys';
+import type { RewrapDeps } from '../routing/rewrap-keys';
 import { sweepInboxes } from '../routing/sweep-inboxes';
 import type { SweepDeps } from '../routing/sweep-inboxes';
 
@@ -20,10 +23,11 @@ const HEARTBEAT_MS = 2_000;
 export interface ActivityDeps extends SweepDeps {
   readonly delivery: InboxDelivery;
   readonly mailbox: Pick<Mailbox, 'recordFailure'>;
+  readonly userKeys: RewrapDeps;
   readonly log: Logger;
 }
 
-export function createActivities(deps: ActivityDeps): DeliveryActivities {
+export function createActivities(deps: ActivityDeps): DeliveryActivities & KeyActivities {
   const run = <T>(work: () => Promise<T>): Promise<T> => withHeartbeats(deps.log, work);
   return {
     deliverInboxPage: ({ userId }) =>
@@ -31,6 +35,7 @@ export function createActivities(deps: ActivityDeps): DeliveryActivities {
     recordDeliveryFailure: ({ userId }) =>
       run(() => deps.mailbox.recordFailure(requireUser(userId), deps.now())),
     sweepPage: ({ after }) => run(() => sweepInboxes(deps, after)),
+    rewrapPage: ({ after }) => run(() => rewrapPage(deps.userKeys, after)),
   };
 }
 

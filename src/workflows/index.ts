@@ -1,3 +1,4 @@
 /** Every workflow of the service; the bundle is made of this file. */
 export { offlineDelivery } from './offline-delivery';
+export { rewrapKeys } from './rewrap-keys';
 export { sweep } from './sweep';

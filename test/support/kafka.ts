@@ -1,6 +1,6 @@
 /** The real Kafka of the environment, with topics of the test's own. */
 import { randomUUID } from 'node:crypto';
-import type { Kafka } from 'kafkajs';
+import type { Kafka, KafkaMessage } from 'kafkajs';
 import { createKafka } from '../../src/activities/kafka/client';
 import { BatchingProducer } from '../../src/activities/kafka/producer';
 import { deadLetterTopic, ensureTopics } from '../../src/activities/kafka/topics';
@@ -15,8 +15,16 @@ export function connectKafka(): Kafka {
   return createKafka({ brokers: KAFKA_BROKERS, clientId: 'test', deadlineMs: 5_000, log });
 }
 
-export function createProducer(kafka: Kafka): BatchingProducer {
-  return new BatchingProducer({ kafka, deadlineMs: 5_000, log, metrics: createMetrics() });
+/** A producer that is connected. */
+export async function createProducer(kafka: Kafka): Promise<BatchingProducer> {
+  const producer = new BatchingProducer({
+    kafka,
+    deadlineMs: 5_000,
+    log,
+    metrics: createMetrics(),
+  });
+  await producer.warmUp([]);
+  return producer;
 }
 
 /** A topic nobody else uses, and its dead-letter topic. */
@@ -40,8 +48,12 @@ export interface ReadRecord {
   readonly headers: Record<string, string>;
 }
 
-/** Reads `count` records of a topic from its beginning. */
-export async function readTopic(kafka: Kafka, topic: string, count: number): Promise<ReadRecord[]> {
+/** Reads a topic from its beginning until `enough` holds. */
+export async function readTopic(
+  kafka: Kafka,
+  topic: string,
+  enough: (records: readonly ReadRecord[]) => boolean,
+): Promise<ReadRecord[]> {
   const consumer = kafka.consumer({ groupId: `read-${randomUUID()}`, maxWaitTimeInMs: 200 });
   await consumer.connect();
   await consumer.subscribe({ topic, fromBeginning: true });
@@ -49,17 +61,44 @@ export async function readTopic(kafka: Kafka, topic: string, count: number): Pro
   await new Promise<void>((resolve) => {
     void consumer.run({
       eachMessage: ({ message }) => {
-        const headers = Object.entries(message.headers ?? {});
-        records.push({
-          key: message.key?.toString() ?? '',
-          value: message.value?.toString() ?? '',
-          headers: Object.fromEntries(headers.map(([name, value]) => [name, String(value)])),
-        });
-        if (records.length >= count) resolve();
+        records.push(toRecord(message));
+        if (enough(records)) resolve();
         return Promise.resolve();
       },
     });
   });
   await consumer.disconnect();
   return records;
+}
+
+/** Reads a topic from its beginning until a record is as wanted, and resolves to that. */
+export async function readUntil(
+  kafka: Kafka,
+  topic: string,
+  wanted: (record: ReadRecord) => boolean,
+): Promise<ReadRecord> {
+  const consumer = kafka.consumer({ groupId: `read-${randomUUID()}`, maxWaitTimeInMs: 200 });
+  await consumer.connect();
+  try {
+    await consumer.subscribe({ topic, fromBeginning: true });
+    return await new Promise<ReadRecord>((resolve, reject) => {
+      const eachMessage = ({ message }: { message: KafkaMessage }): Promise<void> => {
+        const record = toRecord(message);
+        if (wanted(record)) resolve(record);
+        return Promise.resolve();
+      };
+      consumer.run({ eachMessage }).catch(reject);
+    });
+  } finally {
+    await consumer.disconnect();
+  }
+}
+
+function toRecord(message: KafkaMessage): ReadRecord {
+  const headers = Object.entries(message.headers ?? {});
+  return {
+    key: message.key?.toString() ?? '',
+    value: message.value?.toString() ?? '',
+    headers: Object.fromEntries(headers.map(([name, value]) => [name, String(value)])),
+  };
 }

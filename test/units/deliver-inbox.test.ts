@@ -38,6 +38,9 @@ class World {
         markDelivered: (_user, items) => this.mark(items),
         settle: () => Promise.resolve(true),
       },
+      content: {
+        open: (messages) => Promise.resolve(messages.map((m) => ({ ...m, encoding: 'plain' }))),
+      },
       presence: { lookup: () => Promise.resolve({ devices: this.devices, certain: true }) },
       pusher: { push: (pushed) => this.push(pushed) },
       states: { markDelivered: () => Promise.reject(new Error('Redis is away')) },
