@@ -26,8 +26,8 @@ import { Groups } from './activities/user-service/groups';
 import { Users } from './activities/user-service/users';
 import { WordLists } from './activities/word-lists/word-lists';
 import type { Config } from './config';
-import { createMemberCacheConsumer } from './consumers/member-cache';
 import { createEncryption } from './encryption';
+import { createMemberCacheConsumer } from './consumers/member-cache';
 import { createLogger } from './logger';
 import type { Logger } from './logger';
 import { createMetrics } from './metrics';
@@ -209,11 +209,6 @@ export async function openParts(config: Config, name: string) {
   };
 }
 
-/** Shared by all routers: ids are reserved, and numbers given, in one place. */
-export function createReservations({ states, database, metrics, log }: Parts): Reservations {
-  return new Reservations({ states, ceilings: new Ceilings(database, metrics), metrics, log });
-}
-
 async function openWordLists(
   config: Config,
   { metrics, log }: { metrics: Metrics; log: Logger },
@@ -223,6 +218,11 @@ async function openWordLists(
   return WordLists.open({ folder, intervalMs: config.IM_WORD_LISTS_INTERVAL_MS, metrics, log });
 }
 
+/** Shared by all routers: ids are reserved, and numbers given, in one place. */
+export function createReservations({ states, database, metrics, log }: Parts): Reservations {
+  return new Reservations({ states, ceilings: new Ceilings(database, metrics), metrics, log });
+}
+
 /** The way of private messages through the parts. */
 export function createPrivateRouter(
   parts: Parts,
@@ -230,7 +230,7 @@ export function createPrivateRouter(
   content: ContentSteps = parts.contentSteps,
 ): PrivateRouter {
   const offline = new OfflineStore({ ...parts, quota: parts.config.IM_OFFLINE_QUOTA });
-  const recall = createRecall(parts);
+  const recall = new Recall({ ...parts, keys: parts.encryption.content });
   return new PrivateRouter({ ...parts, content, reservations, recall, offline });
 }
 
@@ -240,9 +240,6 @@ export function createGroupRouter(
   reservations: Reservations,
   content: ContentSteps = parts.contentSteps,
 ): GroupRouter {
-  return new GroupRouter({ ...parts, content, reservations, recall: createRecall(parts) });
-}
-
-function createRecall(parts: Parts): Recall {
-  return new Recall({ ...parts, keys: parts.encryption.content });
+  const recall = new Recall({ ...parts, keys: parts.encryption.content });
+  return new GroupRouter({ ...parts, content, reservations, recall });
 }

@@ -8,10 +8,10 @@ import type { Pusher } from '../activities/gateway/pusher';
 import type { Mailbox } from '../activities/mysql/mailbox';
 import type { InboxCounts } from '../activities/redis/inbox-counts';
 import type { MessageStates } from '../activities/redis/message-states';
+import type { InboxItem } from '../domain/inbox';
 import type { PageOutcome, PageResult } from '../domain/delivery';
 import { UNREADABLE_TYPE } from '../domain/encryption';
 import type { OpenedMessage } from '../domain/encryption';
-import type { InboxItem } from '../domain/inbox';
 import { messageType } from '../domain/message';
 import type { Logger } from '../logger';
 import type { Metrics } from '../metrics';
@@ -40,7 +40,7 @@ export interface DeliverInboxDeps {
   readonly log: Logger;
 }
 
-interface OpenedItem extends Omit<InboxItem, 'message'> {
+interface OpenedItem extends InboxItem {
   readonly message: OpenedMessage;
 }
 

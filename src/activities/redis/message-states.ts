@@ -182,15 +182,16 @@ export class MessageStates {
   async restore(owner: string, stored: StoredMessage): Promise<void> {
     const { redis } = this.connection.use();
     const { message, delivery, waited } = stored;
+    const isGroup = message.conversation.type === 'group';
     await this.scripts.restore.run(
       redis,
       [messageKey(message.msgId)],
       [
         owner,
         message.sequenceNumber,
-        delivery ? 'delivered' : 'offline',
+        isGroup ? 'published' : delivery ? 'delivered' : 'offline',
         waited ? 1 : 0,
-        delivery?.deliveredAt ?? '',
+        delivery?.deliveredAt ?? (isGroup ? message.acceptedAt : ''),
         JSON.stringify(delivery?.devices ?? []),
       ],
     );
