@@ -34,7 +34,7 @@ export class ContentKeys {
     const { keys, envelopes } = this.deps;
     const { senderId, content } = message;
     const key = keys.remembered(senderId) ?? (await this.withRetries(() => keys.current(senderId)));
-    const sealed = await envelopes.seal(content, message, key.keyId, key.key);
+    const sealed = envelopes.seal(content, message, key.keyId, key.key);
     return { ...message, content: sealed, encoding: 'jwe' };
   }
 

@@ -2,7 +2,7 @@ import type { Database, Queryable } from '../../src/activities/mysql/database';
 import { Inbox } from '../../src/activities/mysql/inbox';
 import { MessageStore } from '../../src/activities/mysql/message-store';
 import { decodeOffline, encodeOffline } from '../../src/domain/records';
-import { ContentKeys } from '../../src/routing/content-keys';
+import type { ContentKeys } from '../../src/routing/content-keys';
 import { countUnreadable, encryptionOn, openEncryption } from '../support/encryption';
 import type { TestEncryption } from '../support/encryption';
 import { openDatabase } from '../support/mysql';

@@ -1,12 +1,20 @@
 import { SealedTickets } from '../../src/routing/sealed-tickets';
-import type { Database } from '../../src/activities/mysql/database';
+import { Database } from '../../src/activities/mysql/database';
 import { encryptionOn, openEncryption } from '../support/encryption';
-import { openDatabase } from '../support/mysql';
+import { createDatabase } from '../support/mysql';
 
 describe('a request that waits in Redis for Temporal', () => {
+  // The key that seals them is one for the whole service: here with a master key of this test's.
+  let own: Awaited<ReturnType<typeof createDatabase>>;
   let db: Database;
-  beforeAll(async () => (db = await openDatabase()));
-  afterAll(() => db.close());
+  beforeAll(async () => {
+    own = await createDatabase();
+    db = Database.open({ url: own.url, connections: 2, deadlineMs: 5_000 });
+  });
+  afterAll(async () => {
+    await db.close();
+    await own.drop();
+  });
 
   it('is sealed with encryption on, and is read whether it was or not', async () => {
     const keys = (await openEncryption(db, encryptionOn())).content;

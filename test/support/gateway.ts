@@ -72,6 +72,11 @@ export class TestGateway {
     await this.etcd.delete().key(`/registry/users/${userId}/${deviceId}`);
   }
 
+  /** Clears the registry of what other tests left in it. Only for tests that run alone. */
+  async forgetAllDevices(): Promise<void> {
+    await this.etcd.delete().prefix('/registry/users/');
+  }
+
   /** What was pushed for a user, in the order it came. */
   pushesOf(userId: string): Push[] {
     return this.pushes.filter((push) => push.recipient_id === userId);

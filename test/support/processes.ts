@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { closeSync, openSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -26,14 +27,18 @@ export class ProductProcess {
     private readonly name: 'server' | 'worker',
     private readonly httpPort: number,
     private readonly env: Record<string, string>,
+    /** Where its log goes; to ours unless given. */
+    private readonly logFile?: string,
   ) {}
 
   /** Resolves when `/ready` says so. */
   async start(): Promise<void> {
+    const output = this.logFile === undefined ? 'inherit' : openSync(this.logFile, 'a');
     this.child = spawn(process.execPath, [join(projectRoot(), 'dist', 'src', `${this.name}.js`)], {
       env: { ...process.env, LOG_LEVEL: 'error', ...this.env },
-      stdio: ['ignore', 'inherit', 'inherit'],
+      stdio: ['ignore', output, output],
     });
+    if (typeof output === 'number') closeSync(output);
     await waitFor(`the ${this.name} to be ready`, 60_000, () => this.ready());
   }
 

@@ -3,7 +3,7 @@
  * memory for a while, so that a message of someone who has sent before asks nobody.
  */
 import { randomBytes } from 'node:crypto';
-import type { webcrypto } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { Coalescer } from '../coalescer';
 import type { Metrics } from '../../metrics';
@@ -20,7 +20,7 @@ const MAX_QUEUED = 20_000;
 export interface DataKey {
   readonly keyId: string;
   readonly userId: string;
-  readonly key: webcrypto.CryptoKey;
+  readonly key: KeyObject;
   /** unix ms */
   readonly createdAt: number;
 }
@@ -28,7 +28,7 @@ export interface DataKey {
 export interface UserKeysOptions {
   readonly rows: Pick<UserKeyRows, 'newest' | 'byIds' | 'add'>;
   readonly provider: KeyProvider;
-  readonly importKey: (bytes: Buffer) => Promise<webcrypto.CryptoKey>;
+  readonly importKey: (bytes: Buffer) => KeyObject;
   /** Keys in memory, and for how long, ms: a key destroyed elsewhere may live on here for as long. */
   readonly cacheMax: number;
   readonly cacheTtlMs: number;
@@ -147,7 +147,7 @@ export class UserKeys {
     if (known) return known;
     const bytes = await provider.unwrap(row, contextOf(row.userId, row.keyId));
     const { keyId, userId, createdAt } = row;
-    const key: DataKey = { keyId, userId, createdAt, key: await importKey(bytes) };
+    const key: DataKey = { keyId, userId, createdAt, key: importKey(bytes) };
     bytes.fill(0);
     this.byId.set(keyId, key);
     return key;
