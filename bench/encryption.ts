@@ -10,7 +10,8 @@ import { DevUserService } from '../dev/user-service/user-service';
 import { LocalKeys } from '../src/activities/encryption/local-keys';
 import { ensureTopics, topicSpecs } from '../src/activities/kafka/topics';
 import { loadConfig } from '../src/config';
-import { createPrivateRouter, openParts } from '../src/parts';
+import { createPrivateRouter, createReservations, openParts } from '../src/parts';
+import type { Parts } from '../src/parts';
 import type { PrivateRouter } from '../src/routing/private-message';
 
 const SIZES = [100, 1_000, 10_000];
@@ -68,6 +69,9 @@ async function measure(off: Router, on: Router, size: number): Promise<void> {
   );
 }
 
+const routerOf = (parts: Parts): PrivateRouter =>
+  createPrivateRouter(parts, createReservations(parts));
+
 async function main(): Promise<void> {
   const users = new DevUserService(
     { grpcPort: 0, httpPort: 0, kafkaBrokers: [] },
@@ -91,7 +95,7 @@ async function main(): Promise<void> {
   await Promise.all([off.redis.whenReady(), on.redis.whenReady()]);
   try {
     for (const size of SIZES) {
-      await measure(createPrivateRouter(off), createPrivateRouter(on), size);
+      await measure(routerOf(off), routerOf(on), size);
     }
   } finally {
     await off.close();

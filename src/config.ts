@@ -1,6 +1,7 @@
 /** The environment as one typed, validated, frozen object. */
 import { SETTINGS, SHIFTED, DEVELOPMENT_JWT_SECRET } from './config-schema';
-import type { Setting, SettingName, Settings } from './config-schema';
+import type { SettingName, Settings } from './config-schema';
+import type { Setting } from './config-setting';
 
 export type Config = Readonly<Settings>;
 

@@ -118,7 +118,7 @@ describe('content at rest', () => {
   /** A record that MySQL refuses, since its id is another message's. */
   async function deadLetter(canary: string, usedId: string, env: Record<string, string>) {
     const kafka = connectKafka();
-    const producer = createProducer(kafka);
+    const producer = await createProducer(kafka);
     const db = Database.open({ url: mysql.url, connections: 1, deadlineMs: 5_000 });
     const conflicting = message({ msgId: usedId, content: canary });
     const { content } = await openEncryption(db, env);
