@@ -5,7 +5,6 @@ import { ReadReceipts } from './activities/mysql/read-receipts';
 import { ReceiptPages } from './activities/mysql/receipt-pages';
 import { RateLimiter } from './activities/redis/rate-limiter';
 import { WakeClaims } from './activities/redis/wake-claims';
-import { Memberships } from './activities/user-service/memberships';
 import { conversationEndpoints } from './api/endpoints/conversations';
 import { offlineEndpoints } from './api/endpoints/offline';
 import { receiptEndpoints } from './api/endpoints/receipts';
@@ -31,13 +30,9 @@ export async function createRest(parts: Parts): Promise<Rest> {
     taskQueue: config.IM_TEMPORAL_TASK_QUEUE,
     claims: new WakeClaims(redis),
   });
-  const memberships = new Memberships({
-    address: config.USER_SERVICE_ADDRESS,
-    deadlineMs: config.IM_USER_SERVICE_DEADLINE_MS,
-  });
   const conversations = new Conversations(database);
   const inboxPages = new InboxPages(database);
-  const access = new ConversationAccess({ conversations, memberships });
+  const access = new ConversationAccess({ conversations, groups: parts.groups });
   const marks = new ReadMarks({
     ...parts,
     receipts: new ReadReceipts(database, now),
@@ -80,7 +75,6 @@ export async function createRest(parts: Parts): Promise<Rest> {
     client,
     close: async () => {
       await wakes.close();
-      memberships.close();
     },
   };
 }

@@ -1,13 +1,13 @@
 /** Who may see a conversation: the two users of a private one, the present members of a group. */
 import type { Conversations } from '../activities/mysql/conversations';
-import type { Memberships } from '../activities/user-service/memberships';
+import type { Groups } from '../activities/user-service/groups';
 import { groupConversation, privateConversationsShownAs, usersOf } from '../domain/ids';
 import type { Conversation, ConversationType } from '../domain/ids';
 import { reading } from './store-errors';
 
 export interface ConversationAccessDeps {
   readonly conversations: Pick<Conversations, 'exists'>;
-  readonly memberships: Pick<Memberships, 'isMember'>;
+  readonly groups: Pick<Groups, 'isMember'>;
 }
 
 /** What an id in a request stands for, to this caller. */
@@ -19,7 +19,7 @@ export class ConversationAccess {
   /** Rejects with SERVICE_UNAVAILABLE when a membership cannot be learned. */
   async maySee(userId: string, conversation: Conversation): Promise<boolean> {
     if (conversation.type === 'private') return usersOf(conversation).includes(userId);
-    return this.deps.memberships.isMember(userId, conversation.key);
+    return this.deps.groups.isMember(conversation.key, userId);
   }
 
   /**
