@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { SETTINGS } from '../src/config-schema';
-import type { Setting } from '../src/config-schema';
+import type { Setting } from '../src/config-setting';
 import { projectRoot } from '../src/paths';
 
 const BEGIN = '<!-- configuration: written by npm run docs:config -->';

@@ -3,73 +3,8 @@
  * it; `.env.example` and the README's table are generated from it (`npm run docs:config`).
  */
 import { z } from 'zod';
-
-export interface Setting<T> {
-  readonly schema: z.ZodType<T>;
-  /** As it would stand in the environment; `undefined`: there is none and it is optional. */
-  readonly fallback: string | undefined;
-  readonly meaning: string;
-  /** What may stand there, in words. */
-  readonly allowed: string;
-  /** Never printed. */
-  readonly secret?: boolean;
-}
-
-function setting<T>(s: Setting<T>): Setting<T> {
-  return s;
-}
-
-function integer(fallback: number, min: number, max: number, meaning: string): Setting<number> {
-  return {
-    schema: z.coerce.number().int().min(min).max(max),
-    fallback: String(fallback),
-    meaning,
-    allowed: `a whole number, ${min} to ${max}`,
-  };
-}
-
-function port(standard: number, meaning: string): Setting<number> {
-  return integer(standard, 0, 65_535, meaning);
-}
-
-function oneOf<const T extends readonly [string, ...string[]]>(
-  values: T,
-  fallback: T[number],
-  meaning: string,
-): Setting<T[number]> {
-  return { schema: z.enum(values), fallback, meaning, allowed: values.join(' or ') };
-}
-
-function text(fallback: string | undefined, meaning: string, allowed: string): Setting<string> {
-  return { schema: z.string().min(1), fallback, meaning, allowed };
-}
-
-function url(protocols: readonly string[], fallback: string, meaning: string): Setting<string> {
-  const matches = (value: string): boolean =>
-    URL.canParse(value) && protocols.includes(new URL(value).protocol);
-  return {
-    schema: z.string().refine(matches),
-    fallback,
-    meaning,
-    allowed: `a URL that starts with ${protocols.map((p) => `${p}//`).join(' or ')}`,
-    // The address may carry a password.
-    secret: true,
-  };
-}
-
-function list(fallback: string, meaning: string, allowed: string): Setting<string[]> {
-  const split = (value: string): string[] =>
-    value
-      .split(',')
-      .map((part) => part.trim())
-      .filter(Boolean);
-  return {
-    schema: z.string().transform(split).pipe(z.array(z.string()).min(1)),
-    fallback,
-    meaning,
-    allowed,
-  };
-}
+import { integer, list, oneOf, optional, port, setting, text, url } from './config-setting';
+import type { Setting } from './config-setting';
 
 /** A JWT secret that ships in the repository; refused in production. */
 export const DEVELOPMENT_JWT_SECRET = 'development-only-secret-0123456789abcdef';
@@ -125,6 +60,45 @@ export const SETTINGS = {
     allowed: 'a text; in production at least 32 characters',
     secret: true,
   }),
+  IM_JWT_JWKS: optional(
+    'Public keys of the token issuer, RS256, ES256 or EdDSA; JWT_SECRET then counts for nothing.',
+    'the URL or the file of a JWKS',
+  ),
+  IM_JWT_ISSUER: optional('The `iss` that tokens must have; unset: any.', 'a text'),
+  IM_JWT_AUDIENCE: optional('The `aud` that tokens must have; unset: any.', 'a text'),
+  IM_JWT_CLOCK_TOLERANCE_S: integer(
+    30,
+    0,
+    600,
+    "How far the token issuer's clock may be off when exp and nbf are checked.",
+  ),
+  IM_HTTP_DEADLINE_MS: integer(10_000, 100, 60_000, 'How long a REST request may be worked on.'),
+  IM_HTTP_MAX_IN_FLIGHT: integer(
+    1_000,
+    1,
+    100_000,
+    'REST requests a server works on at once; more are 503.',
+  ),
+  IM_HTTP_BODY_MAX_BYTES: integer(16_384, 256, 1_048_576, 'Largest body of a REST request.'),
+  IM_HTTP_TRUSTED_PROXIES: integer(
+    0,
+    0,
+    10,
+    'Proxies in front of REST that add to X-Forwarded-For; 0: the header counts for nothing.',
+  ),
+  IM_CORS_ORIGINS: {
+    schema: z.string().transform((value) => value.split(',').map((part) => part.trim())),
+    fallback: 'none',
+    meaning: 'Origins of web pages that may call REST.',
+    allowed: 'origins with commas between, * for all, none',
+  } satisfies Setting<string[]>,
+  IM_RATE_LIMIT_USER: integer(600, 0, 1_000_000, 'REST requests a minute of one user; 0: any.'),
+  IM_RATE_LIMIT_ADDRESS: integer(
+    3_000,
+    0,
+    10_000_000,
+    'REST requests a minute from one address (IPv6: /64); 0: any.',
+  ),
   ROUTING_EXECUTOR: oneOf(
     ['local', 'temporal'],
     'local',

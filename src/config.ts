@@ -1,6 +1,7 @@
 /** The environment as one typed, validated, frozen object. */
 import { SETTINGS, SHIFTED, DEVELOPMENT_JWT_SECRET } from './config-schema';
-import type { Setting, SettingName, Settings } from './config-schema';
+import type { SettingName, Settings } from './config-schema';
+import type { Setting } from './config-setting';
 
 export type Config = Readonly<Settings>;
 
@@ -34,6 +35,8 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
 }
 
 function unfitForProduction(settings: Partial<Settings>): string[] {
+  // Not used then.
+  if (settings.IM_JWT_JWKS) return [];
   const secret = settings.JWT_SECRET ?? '';
   if (secret === DEVELOPMENT_JWT_SECRET) {
     return ['JWT_SECRET must be set in production: the development default is public.'];

@@ -75,6 +75,26 @@ export function createMetrics() {
       'Temporal calls that start offlineDelivery',
       'outcome',
     ),
+    readReceipts: counter('read_receipts_total', 'Receipts taken from readers'),
+    receiptsPublished: counter('read_receipts_published_total', 'Receipts on read_receipt_events'),
+    receiptPushes: counter('read_receipt_pushes_total', 'PushReadReceipt calls', 'outcome'),
+    receiptWakes: counter(
+      'read_receipt_wakes_total',
+      'Temporal calls that wake readReceiptAggregation',
+      'outcome',
+    ),
+    httpDuration: new Histogram({
+      name: 'im_service_http_request_duration_seconds',
+      help: 'Time to answer a REST request, s',
+      labelNames: ['method', 'route', 'status'],
+      buckets: [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10],
+      registers,
+    }),
+    rateLimited: counter('http_rate_limited_total', 'REST requests refused', 'kind'),
+    rateLimitSkipped: counter(
+      'http_rate_limit_skipped_total',
+      'REST requests let through uncounted, Redis was away',
+    ),
     userServiceStale: counter(
       'user_service_stale_total',
       'Answers served without the user service',

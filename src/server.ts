@@ -15,6 +15,7 @@ import {
   WRITTEN_TOPICS,
 } from './parts';
 import { runProcess } from './process';
+import { createRest } from './rest';
 import type { ContentSteps } from './routing/content';
 import { findMessageStatus } from './routing/message-status';
 import { TemporalExecutor } from './temporal/executor';
@@ -64,6 +65,7 @@ export async function startServer(config: Config, content?: ContentSteps): Promi
       log,
     }),
   );
+  const rest = await createRest(parts);
   const http = await listenHttp(config.IM_BIND_ADDRESS, config.HTTP_PORT, {
     checks: {
       ...parts.checks,
@@ -74,6 +76,7 @@ export async function startServer(config: Config, content?: ContentSteps): Promi
         ),
       user_service: () => users.ping(),
     },
+    client: rest.client,
     metrics,
     log,
   });
@@ -84,7 +87,8 @@ export async function startServer(config: Config, content?: ContentSteps): Promi
     httpPort: http.port,
     close: async () => {
       await grpc.close(config.IM_SHUTDOWN_GRACE_MS);
-      await http.close();
+      await http.close(config.IM_SHUTDOWN_GRACE_MS);
+      await rest.close();
       await parts.close();
     },
   };

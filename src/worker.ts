@@ -5,6 +5,12 @@ import type { WorkerOptions } from '@temporalio/worker';
 import { ensureTopics, partitionOf, TOPICS, topicSpecs } from './activities/kafka/topics';
 import { GroupLog } from './activities/mysql/group-log';
 import { GroupStays } from './activities/mysql/group-stays';
+import { ReceiptPusher } from './activities/gateway/receipt-pusher';
+import { ReceiptLog } from './activities/mysql/receipt-log';
+import { WakeClaims } from './activities/redis/wake-claims';
+import type { ReceiptActivities } from './domain/receipt-workflow';
+import { ReceiptPublisher } from './routing/publish-receipts';
+import { ReceiptWakes } from './temporal/receipt-wakes';
 import { listenHttp } from './api/http-app';
 import type { Config } from './config';
 import { createDeliveredConsumer } from './consumers/delivered-messages';
@@ -108,8 +114,17 @@ export async function startWorker(
     large,
   });
 
+  const receiptLog = new ReceiptLog(parts.database);
+  const wakes = new ReceiptWakes({ ...parts, taskQueue, claims: new WakeClaims(parts.redis) });
+  const receipts = new ReceiptPublisher({
+    ...parts,
+    receipts: receiptLog,
+    pusher: new ReceiptPusher({ ...parts, deadlineMs: config.IM_PUSH_DEADLINE_MS }),
+    now: Date.now,
+  });
+
   const router = createPrivateRouter(parts, createReservations(parts), content);
-  const activities: DeliveryActivities & KeyActivities & RoutingActivities = {
+  const activities: DeliveryActivities & KeyActivities & ReceiptActivities & RoutingActivities = {
     ...createActivities({
       ...parts,
       delivery: new InboxDelivery({
@@ -119,6 +134,9 @@ export async function startWorker(
       }),
       userKeys: parts.encryption,
       requests,
+      publisher: receipts,
+      receipts: receiptLog,
+      wake: (senderId) => wakes.wake(senderId),
       now: Date.now,
     }),
     routePrivateMessage: (ticket) => routeTicket(router, parts.tickets, ticket),
@@ -161,11 +179,12 @@ export async function startWorker(
   return {
     httpPort: http.port,
     close: async () => {
-      await http.close();
+      await http.close(config.IM_SHUTDOWN_GRACE_MS);
       const running = [offline, delivered, group, membership, runner];
       await Promise.all(running.map((each) => each.close()));
       await trigger.close();
       await requests.close();
+      await wakes.close();
       await parts.close();
     },
   };

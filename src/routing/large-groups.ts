@@ -17,7 +17,7 @@ const SMALL_TTL_MS = 5_000;
 export interface LargeGroupsDeps {
   readonly groups: Pick<Groups, 'pages'>;
   readonly stays: GroupStays;
-  readonly presence: Pick<Presence, 'lookup' | 'lookupMany'>;
+  readonly presence: Pick<Presence, 'lookupMany'>;
   readonly now: () => number;
   readonly log: Logger;
 }
@@ -62,11 +62,41 @@ export class LargeGroups {
   /** Writes down joins and leaves, in their order. */
   async apply(changes: readonly MembershipChange[]): Promise<void> {
     const { stays, presence } = this.deps;
-    for (const change of await stays.relevant(changes)) {
-      const answer = change.type === 'join' ? await presence.lookup(change.userId) : undefined;
-      await stays.apply(change, presentSince(answer));
+    for (const run of runsOf(await stays.relevant(changes))) {
+      const [{ groupId, type }] = run;
+      if (type === 'leave') {
+        await stays.leave(groupId, run);
+        continue;
+      }
+      const answers = await presence.lookupMany(run.map(({ userId }) => userId));
+      const joins = run.map(({ userId, at }) => ({
+        userId,
+        joinedAt: at,
+        presentSince: presentSince(answers.get(userId)),
+      }));
+      await stays.join(groupId, joins);
     }
   }
+}
+
+type Run = [MembershipChange, ...MembershipChange[]];
+
+/** The changes in pieces that can be written together: of one group and kind, and of different users. */
+function runsOf(changes: readonly MembershipChange[]): Run[] {
+  const runs: Run[] = [];
+  const users = new Set<string>();
+  for (const change of changes) {
+    const last = runs.at(-1);
+    const goesOn = last?.[0].groupId === change.groupId && last[0].type === change.type;
+    if (last && goesOn && !users.has(change.userId)) {
+      last.push(change);
+    } else {
+      runs.push([change]);
+      users.clear();
+    }
+    users.add(change.userId);
+  }
+  return runs;
 }
 
 /** Unix ms since when the user is there; 0 for one who is not, or may not be. */

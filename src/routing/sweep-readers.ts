@@ -57,8 +57,8 @@ async function sweepPresent(deps: SweepReadersDeps, place: Place): Promise<Sweep
   for (const reader of page) {
     const { userId } = reader;
     const answer = answers.get(userId);
-    // Nothing is known: the next sweep will tell.
-    if (!answer?.certain) continue;
+    // A comparison that left someone out must not count as complete.
+    if (!answer?.certain) throw new Error('the registry cannot be asked');
     const since = Math.max(lastCheck, reader.presentSince);
     const isGone = answer.devices.length === 0;
     const wasAway =

@@ -33,10 +33,10 @@ export class Temporal {
 
   /** Rejects when Temporal does not serve. */
   async ping(ms: number): Promise<void> {
-    await this.within(ms, async () => {
-      await this.connection.ensureConnected();
-      await this.connection.workflowService.getSystemInfo({});
-    });
+    // Not `ensureConnected`: it would answer for ever what it found the first time.
+    await this.connection.withDeadline(Date.now() + ms, () =>
+      this.connection.workflowService.getSystemInfo({}),
+    );
   }
 
   async close(): Promise<void> {

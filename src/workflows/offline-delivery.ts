@@ -75,11 +75,7 @@ class Delivery {
   }
 
   async run(): Promise<DeliveryResult> {
-    upsertSearchAttributes([
-      { key: SEARCH_ATTRIBUTES.userId, value: this.userId },
-      { key: SEARCH_ATTRIBUTES.request, value: 'delivery' },
-      { key: SEARCH_ATTRIBUTES.outcome, value: 'running' },
-    ]);
+    this.label();
     this.describe('Delivering waiting messages');
     for (;;) {
       const { outcome } = await this.page();
@@ -94,6 +90,17 @@ class Delivery {
         });
       }
     }
+  }
+
+  /** Who started us by hand has not labeled us; everyone else has, which spares a write. */
+  private label(): void {
+    const { typedSearchAttributes: given } = workflowInfo();
+    if (given.get(SEARCH_ATTRIBUTES.userId) === this.userId) return;
+    upsertSearchAttributes([
+      { key: SEARCH_ATTRIBUTES.userId, value: this.userId },
+      { key: SEARCH_ATTRIBUTES.request, value: 'delivery' },
+      { key: SEARCH_ATTRIBUTES.outcome, value: 'running' },
+    ]);
   }
 
   private async page(): Promise<PageResult> {

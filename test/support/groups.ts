@@ -67,8 +67,12 @@ export function people(count: number, name = 'member'): string[] {
 }
 
 /** Waits until MySQL has these messages. */
-export async function stored(db: Database, msgIds: readonly string[]): Promise<void> {
-  await waitFor(`${msgIds.length} messages in MySQL`, 30_000, async () => {
+export async function stored(
+  db: Database,
+  msgIds: readonly string[],
+  timeoutMs = 30_000,
+): Promise<void> {
+  await waitFor(`${msgIds.length} messages in MySQL`, timeoutMs, async () => {
     const rows = await db.select('SELECT 1 FROM messages WHERE msg_id IN (?)', [msgIds]);
     return rows.length === msgIds.length;
   });

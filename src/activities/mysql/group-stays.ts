@@ -100,37 +100,40 @@ export class GroupStays {
     });
   }
 
-  /** Writes down a join or a leave of a large group; `presentSince` (unix ms) is 0 for an absent user. */
-  async apply(change: MembershipChange, presentSince: number): Promise<void> {
-    const { groupId, userId, at } = change;
+  /** Writes down joins of a large group, of different users; `joinedAt` is when they joined. */
+  async join(groupId: string, joins: readonly FirstMember[]): Promise<void> {
     await this.db.transaction(async (tx) => {
       const head = await lockGroup(tx, groupId);
-      if (change.type === 'leave') return this.leave(tx, change);
-      const later = await tx.select(
-        `SELECT 1 FROM group_memberships WHERE user_id = ? AND group_id = ?
-           AND (left_at IS NULL OR left_at > ?) LIMIT 1`,
-        [userId, groupId, at],
-      );
-      if (later.length > 0) return;
-      await addReaders(tx, [{ userId, joinedAt: at, presentSince }]);
-      const [first] = await tx.select<{ position: number | null }>(
-        'SELECT MIN(position) AS position FROM group_log WHERE group_id = ? AND accepted_at >= ?',
-        [groupId, at],
-      );
-      const before = first?.position ? first.position - 1 : head;
-      await insertStays(tx, [[userId, groupId, at, before]]);
+      for (const piece of chunks(joins)) {
+        const ends = await lastEnds(tx, groupId, piece);
+        const news = piece.filter(({ userId, joinedAt }) => (ends.get(userId) ?? 0) <= joinedAt);
+        if (news.length === 0) continue;
+        await addReaders(tx, news);
+        const rows: (string | number)[][] = [];
+        for (const [at, before] of await positionsBefore(tx, groupId, news, head)) {
+          const then = news.filter(({ joinedAt }) => joinedAt === at);
+          rows.push(...then.map(({ userId }) => [userId, groupId, at, before]));
+        }
+        await insertStays(tx, rows);
+      }
     });
   }
 
-  private async leave(tx: Queryable, { groupId, userId, at }: MembershipChange): Promise<void> {
-    if (await endStay(tx, groupId, userId, at)) return;
-    // While the members are being written down this user's stay may come later: end it then.
-    await tx.execute(
-      `INSERT INTO group_memberships (user_id, group_id, joined_at, left_at, position)
-       SELECT ?, group_id, 0, ?, 0 FROM large_groups WHERE group_id = ? AND active_at IS NULL
-       ON DUPLICATE KEY UPDATE user_id = group_memberships.user_id`,
-      [userId, at, groupId],
-    );
+  /** Writes down leaves of a large group. */
+  async leave(groupId: string, leaves: readonly MembershipChange[]): Promise<void> {
+    await this.db.transaction(async (tx) => {
+      await lockGroup(tx, groupId);
+      for (const { userId, at } of leaves) {
+        if (await endStay(tx, groupId, userId, at)) continue;
+        // While the members are being written down this user's stay may come later: end it then.
+        await tx.execute(
+          `INSERT INTO group_memberships (user_id, group_id, joined_at, left_at, position)
+           SELECT ?, group_id, 0, ?, 0 FROM large_groups WHERE group_id = ? AND active_at IS NULL
+           ON DUPLICATE KEY UPDATE user_id = group_memberships.user_id`,
+          [userId, at, groupId],
+        );
+      }
+    });
   }
 }
 
@@ -151,6 +154,41 @@ async function endStay(
     [at, userId, groupId, at],
   );
   return result.affectedRows > 0;
+}
+
+/** When the last stay of each user ended, unix ms; `Infinity` for one that goes on. */
+async function lastEnds(
+  tx: Queryable,
+  groupId: string,
+  members: readonly FirstMember[],
+): Promise<Map<string, number>> {
+  const rows = await tx.select<{ user_id: string; left_at: number | null }>(
+    `SELECT user_id, left_at FROM group_memberships WHERE group_id = ? AND user_id IN (?)`,
+    [groupId, members.map(({ userId }) => userId)],
+  );
+  const ends = new Map<string, number>();
+  for (const { user_id, left_at } of rows) {
+    ends.set(user_id, Math.max(ends.get(user_id) ?? 0, left_at ?? Infinity));
+  }
+  return ends;
+}
+
+/** For each time of a join, the position of the log's last entry from before it. */
+async function positionsBefore(
+  tx: Queryable,
+  groupId: string,
+  joins: readonly FirstMember[],
+  head: number,
+): Promise<Map<number, number>> {
+  const positions = new Map<number, number>();
+  for (const at of new Set(joins.map(({ joinedAt }) => joinedAt))) {
+    const [first] = await tx.select<{ position: number | null }>(
+      'SELECT MIN(position) AS position FROM group_log WHERE group_id = ? AND accepted_at >= ?',
+      [groupId, at],
+    );
+    positions.set(at, first?.position ? first.position - 1 : head);
+  }
+  return positions;
 }
 
 async function openStays(

@@ -74,7 +74,7 @@ export class Inbox {
       await lockHead(tx, userId);
       const result = await tx.execute(
         `UPDATE inbox SET state = ? WHERE user_id = ? AND state = ? AND expires_at <= ?
-         ORDER BY position LIMIT ${MAX_ROWS}`,
+         ORDER BY expires_at LIMIT ${MAX_ROWS}`,
         [INBOX_STATE.expired, userId, INBOX_STATE.pending, now],
       );
       if (result.affectedRows === 0) return 0;

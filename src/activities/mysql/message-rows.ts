@@ -54,10 +54,27 @@ export async function insertMessages<E extends MessageCarrier>(
       [piece.map(toRow)],
     );
   }
+  await noteEarlyReads(tx, [...distinct.keys()]);
   const stored = await readNames(tx, [...distinct.keys()]);
   return new Set(
     entries.filter(({ message }) => !isSameMessage(message, stored.get(message.msgId))),
   );
+}
+
+/** A reader may be faster than the record of the message: the receipt is there before the message. */
+async function noteEarlyReads(tx: Queryable, ids: readonly string[]): Promise<void> {
+  for (const piece of chunks(ids)) {
+    const reads = await tx.select<{ msg_id: string; read_at: number }>(
+      'SELECT msg_id, MIN(read_at) AS read_at FROM read_receipts WHERE msg_id IN (?) GROUP BY msg_id',
+      [piece],
+    );
+    for (const { msg_id, read_at } of reads) {
+      await tx.execute('UPDATE messages SET read_at = ? WHERE msg_id = ? AND read_at IS NULL', [
+        read_at,
+        msg_id,
+      ]);
+    }
+  }
 }
 
 /** Notes deliveries of stored private messages: the first time stays, devices are united. */
