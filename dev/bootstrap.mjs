@@ -17,6 +17,8 @@ const COMMANDS = {
   stack: 'dist/dev/stack/cli.js',
   demo: 'dist/dev/demo/main.js',
   test: 'dist/dev/run-tests.js',
+  keys: 'dist/src/keys.js',
+  token: 'dist/dev/token/main.js',
 };
 /** How often to look whether whoever started us is still there. */
 const PARENT_CHECK_MS = 1_000;

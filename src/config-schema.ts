@@ -44,6 +44,10 @@ function text(fallback: string | undefined, meaning: string, allowed: string): S
   return { schema: z.string().min(1), fallback, meaning, allowed };
 }
 
+function optional(meaning: string, allowed: string): Setting<string | undefined> {
+  return { schema: z.string().min(1).optional(), fallback: undefined, meaning, allowed };
+}
+
 function url(protocols: readonly string[], fallback: string, meaning: string): Setting<string> {
   const matches = (value: string): boolean =>
     URL.canParse(value) && protocols.includes(new URL(value).protocol);
@@ -125,6 +129,45 @@ export const SETTINGS = {
     allowed: 'a text; in production at least 32 characters',
     secret: true,
   }),
+  IM_JWT_JWKS: optional(
+    'Public keys of the token issuer, RS256, ES256 or EdDSA; JWT_SECRET then counts for nothing.',
+    'the URL or the file of a JWKS',
+  ),
+  IM_JWT_ISSUER: optional('The `iss` that tokens must have; unset: any.', 'a text'),
+  IM_JWT_AUDIENCE: optional('The `aud` that tokens must have; unset: any.', 'a text'),
+  IM_JWT_CLOCK_TOLERANCE_S: integer(
+    30,
+    0,
+    600,
+    "How far the token issuer's clock may be off when exp and nbf are checked.",
+  ),
+  IM_HTTP_DEADLINE_MS: integer(10_000, 100, 60_000, 'How long a REST request may be worked on.'),
+  IM_HTTP_MAX_IN_FLIGHT: integer(
+    1_000,
+    1,
+    100_000,
+    'REST requests a server works on at once; more are 503.',
+  ),
+  IM_HTTP_BODY_MAX_BYTES: integer(16_384, 256, 1_048_576, 'Largest body of a REST request.'),
+  IM_HTTP_TRUSTED_PROXIES: integer(
+    0,
+    0,
+    10,
+    'Proxies in front of REST that add to X-Forwarded-For; 0: the header counts for nothing.',
+  ),
+  IM_CORS_ORIGINS: {
+    schema: z.string().transform((value) => value.split(',').map((part) => part.trim())),
+    fallback: 'none',
+    meaning: 'Origins of web pages that may call REST.',
+    allowed: 'origins with commas between, * for all, none',
+  } satisfies Setting<string[]>,
+  IM_RATE_LIMIT_USER: integer(600, 0, 1_000_000, 'REST requests a minute of one user; 0: any.'),
+  IM_RATE_LIMIT_ADDRESS: integer(
+    3_000,
+    0,
+    10_000_000,
+    'REST requests a minute from one address (IPv6: /64); 0: any.',
+  ),
   ROUTING_EXECUTOR: oneOf(
     ['local', 'temporal'],
     'local',
@@ -197,6 +240,24 @@ export const SETTINGS = {
   ),
   IM_USER_CACHE_MAX: integer(200_000, 100, 10_000_000, 'Users a process remembers to exist.'),
   IM_USER_CACHE_TTL_S: integer(600, 1, 86_400, 'How long a user is remembered to exist.'),
+  GROUP_FANOUT_MAX: integer(
+    2_000,
+    1,
+    1_000_000,
+    'Members from which a group is large: no row for each absent member, each reads from a position.',
+  ),
+  IM_GROUP_CACHE_MEMBERS: integer(
+    500_000,
+    1_000,
+    20_000_000,
+    'Group members a process remembers, of all groups together.',
+  ),
+  IM_GROUP_CACHE_TTL_S: integer(
+    60,
+    1,
+    86_400,
+    'How old known group members may be before they are read anew in the background.',
+  ),
   IM_OFFLINE_TTL_DAYS: integer(7, 1, 365, 'How long a message waits for its recipient.'),
   IM_OFFLINE_QUOTA: integer(10_000, 1, 10_000_000, 'Messages that may wait for one user.'),
   IM_SWEEP_INTERVAL_S: integer(
@@ -204,6 +265,45 @@ export const SETTINGS = {
     1,
     3_600,
     'How often the sweep looks for deliveries that were missed.',
+  ),
+  IM_WORD_LISTS_DIR: setting({
+    schema: z.string().min(1).optional(),
+    fallback: undefined,
+    meaning: 'Folder of word lists (`NAME.txt`); without it messages are not screened.',
+    allowed: 'a folder',
+  }),
+  IM_WORD_LISTS_INTERVAL_MS: integer(
+    2_000,
+    50,
+    600_000,
+    'How often changed word lists are looked for; a change counts when two looks see the same.',
+  ),
+  ENCRYPTION: oneOf(
+    ['on', 'off'],
+    'off',
+    'Whether new messages are stored encrypted; those stored before stay readable either way.',
+  ),
+  IM_MASTER_KEYS: setting({
+    schema: z.string().min(1).optional(),
+    fallback: undefined,
+    meaning: 'Master keys that wrap the data keys of users; the first wraps new ones.',
+    allowed: '`ID:KEY` of 32 bytes in base64, several with commas between',
+    secret: true,
+  }),
+  IM_MASTER_KEYS_FILE: setting({
+    schema: z.string().min(1).optional(),
+    fallback: undefined,
+    meaning: 'File with the master keys, one a line; it goes before IM_MASTER_KEYS.',
+    allowed: 'a file',
+  }),
+  IM_USER_KEY_DAYS: integer(90, 1, 3_650, "How long a user's data key is used for new messages."),
+  IM_KEY_CACHE_MAX: integer(100_000, 1, 10_000_000, 'Data keys a process keeps unwrapped.'),
+  IM_KEY_CACHE_TTL_S: integer(600, 1, 86_400, 'How long a process keeps a data key unwrapped.'),
+  IM_KEY_DEADLINE_MS: integer(
+    2_000,
+    50,
+    30_000,
+    'How long data keys are asked for, with retries, before a message is refused.',
   ),
   IM_SHUTDOWN_GRACE_MS: integer(
     10_000,

@@ -34,6 +34,8 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
 }
 
 function unfitForProduction(settings: Partial<Settings>): string[] {
+  // Not used then.
+  if (settings.IM_JWT_JWKS) return [];
   const secret = settings.JWT_SECRET ?? '';
   if (secret === DEVELOPMENT_JWT_SECRET) {
     return ['JWT_SECRET must be set in production: the development default is public.'];

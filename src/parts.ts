@@ -11,29 +11,44 @@ import { TOPICS } from './activities/kafka/topics';
 import { Ceilings } from './activities/mysql/ceilings';
 import { Database } from './activities/mysql/database';
 import { generationOf } from './activities/mysql/generations';
+import { GroupReaders } from './activities/mysql/group-readers';
+import { GroupUnread } from './activities/mysql/group-unread';
 import { Inbox } from './activities/mysql/inbox';
+import { Mailbox } from './activities/mysql/mailbox';
 import { MessageStore } from './activities/mysql/message-store';
 import { migrate } from './activities/mysql/migrate';
 import { RedisConnection } from './activities/redis/connection';
 import { InboxCounts } from './activities/redis/inbox-counts';
 import { MessageStates } from './activities/redis/message-states';
 import { RoutingTickets } from './activities/redis/routing-tickets';
+import { UserServiceClient } from './activities/user-service/client';
+import { Groups } from './activities/user-service/groups';
 import { Users } from './activities/user-service/users';
+import { WordLists } from './activities/word-lists/word-lists';
 import type { Config } from './config';
+import { createEncryption } from './encryption';
+import { createMemberCacheConsumer } from './consumers/member-cache';
 import { createLogger } from './logger';
+import type { Logger } from './logger';
 import { createMetrics } from './metrics';
+import type { Metrics } from './metrics';
 import { projectRoot } from './paths';
+import { createContentSteps } from './routing/content';
 import type { ContentSteps } from './routing/content';
+import { GroupRouter } from './routing/group-message';
 import { OfflineStore } from './routing/offline-store';
 import { PrivateRouter } from './routing/private-message';
 import { Recall } from './routing/recall';
 import { Reservations } from './routing/reservation';
+import { SealedTickets } from './routing/sealed-tickets';
 import { Temporal } from './temporal/client';
 
 /** Topics that messages are appended to. */
 export const WRITTEN_TOPICS = [TOPICS.offline, TOPICS.delivered, TOPICS.group];
 const DAY_MS = 24 * 60 * 60 * 1000;
 const TEMPORAL_PING_MS = 1_000;
+/** For a request to Kafka by a consumer, whom nobody waits for, ms. */
+const CONSUMER_DEADLINE_MS = 5_000;
 
 export type Parts = Awaited<ReturnType<typeof openParts>>;
 
@@ -43,6 +58,7 @@ export type Parts = Awaited<ReturnType<typeof openParts>>;
 export async function openParts(config: Config, name: string) {
   const log = createLogger(config.LOG_LEVEL, name);
   const metrics = createMetrics();
+  const lists = await openWordLists(config, { metrics, log });
   await migrate(config.MYSQL_URL, join(projectRoot(), 'migrations'));
 
   const database = Database.open({
@@ -50,6 +66,7 @@ export async function openParts(config: Config, name: string) {
     connections: config.IM_MYSQL_POOL,
     deadlineMs: config.IM_MYSQL_DEADLINE_MS,
   });
+  const encryption = await createEncryption(config, database, { metrics, log });
   const redis = new RedisConnection({
     url: config.REDIS_URL,
     deadlineMs: config.IM_REDIS_DEADLINE_MS,
@@ -82,33 +99,79 @@ export async function openParts(config: Config, name: string) {
     metrics,
     now: Date.now,
   });
-  const users = new Users({
+  const userService = new UserServiceClient({
     address: config.USER_SERVICE_ADDRESS,
     deadlineMs: config.IM_USER_SERVICE_DEADLINE_MS,
+  });
+  const users = new Users({
+    client: userService,
     cacheMax: config.IM_USER_CACHE_MAX,
     cacheTtlMs: config.IM_USER_CACHE_TTL_S * 1000,
     log,
     metrics,
     now: Date.now,
   });
+  const groups = new Groups({
+    client: userService,
+    fanoutMax: config.GROUP_FANOUT_MAX,
+    maxMembers: config.IM_GROUP_CACHE_MEMBERS,
+    refreshMs: config.IM_GROUP_CACHE_TTL_S * 1000,
+    now: Date.now,
+    log,
+    metrics,
+  });
+  const consumerKafka = createKafka({
+    brokers: config.KAFKA_BROKERS,
+    clientId: config.IM_KAFKA_CLIENT_ID,
+    deadlineMs: CONSUMER_DEADLINE_MS,
+    log,
+  });
+  const memberCache = createMemberCacheConsumer({
+    kafka: consumerKafka,
+    clientId: config.IM_KAFKA_CLIENT_ID,
+    groups,
+    log,
+    metrics,
+  });
   const temporal = new Temporal({
     address: config.TEMPORAL_ADDRESS,
     namespace: config.TEMPORAL_NAMESPACE,
   });
   const history = new History({ producer, metrics, log });
+  const ttlMs = config.IM_OFFLINE_TTL_DAYS * DAY_MS;
+  const inbox = new Inbox(database);
+  const readers = new GroupReaders(database, { ttlMs, now: Date.now });
+  const groupUnread = new GroupUnread(database, { ttlMs, now: Date.now });
 
   return {
     config,
     log,
     metrics,
     database,
-    messages: new MessageStore(database, { ttlMs: config.IM_OFFLINE_TTL_DAYS * DAY_MS }),
-    inbox: new Inbox(database),
+    encryption,
+    /** What a message goes through before it is stored and pushed. */
+    contentSteps: createContentSteps({
+      lists,
+      keys: config.ENCRYPTION === 'on' ? encryption.content : undefined,
+      metrics,
+      log,
+    }),
+    messages: new MessageStore(database, { ttlMs }),
+    inbox,
+    readers,
+    groupUnread,
+    mailbox: new Mailbox(inbox, readers, groupUnread),
     redis,
     states: new MessageStates(redis),
     counts: new InboxCounts(redis),
-    tickets: new RoutingTickets(redis),
+    tickets: new SealedTickets({
+      tickets: new RoutingTickets(redis),
+      keys: encryption.content,
+      sealing: config.ENCRYPTION === 'on',
+    }),
     kafka,
+    /** With patience: nobody waits for a consumer. */
+    consumerKafka,
     kafkaHealth,
     producer,
     history,
@@ -116,6 +179,9 @@ export async function openParts(config: Config, name: string) {
     gateways,
     pusher: new Pusher({ gateways, deadlineMs: config.IM_PUSH_DEADLINE_MS, log, metrics }),
     users,
+    groups,
+    /** Keeps `groups` true; to be started by each process. */
+    memberCache,
     temporal,
     /** For `/ready`: the dependencies that both processes have. */
     checks: {
@@ -127,11 +193,13 @@ export async function openParts(config: Config, name: string) {
     },
     /** Flushes and disconnects; whoever uses the parts has ended before. */
     close: async (): Promise<void> => {
+      lists?.close();
+      await memberCache.close();
       await history.close();
       await producer.close();
       await kafkaHealth.close();
       gateways.close();
-      users.close();
+      userService.close();
       await presence.close();
       await temporal.close();
       await redis.close();
@@ -141,19 +209,37 @@ export async function openParts(config: Config, name: string) {
   };
 }
 
+async function openWordLists(
+  config: Config,
+  { metrics, log }: { metrics: Metrics; log: Logger },
+): Promise<WordLists | undefined> {
+  const folder = config.IM_WORD_LISTS_DIR;
+  if (folder === undefined) return undefined;
+  return WordLists.open({ folder, intervalMs: config.IM_WORD_LISTS_INTERVAL_MS, metrics, log });
+}
+
+/** Shared by all routers: ids are reserved, and numbers given, in one place. */
+export function createReservations({ states, database, metrics, log }: Parts): Reservations {
+  return new Reservations({ states, ceilings: new Ceilings(database, metrics), metrics, log });
+}
+
 /** The way of private messages through the parts. */
-export function createPrivateRouter(parts: Parts, content: ContentSteps): PrivateRouter {
-  const { states, database, metrics, log } = parts;
-  return new PrivateRouter({
-    ...parts,
-    content,
-    reservations: new Reservations({
-      states,
-      ceilings: new Ceilings(database, metrics),
-      metrics,
-      log,
-    }),
-    recall: new Recall(parts),
-    offline: new OfflineStore({ ...parts, quota: parts.config.IM_OFFLINE_QUOTA }),
-  });
+export function createPrivateRouter(
+  parts: Parts,
+  reservations: Reservations,
+  content: ContentSteps = parts.contentSteps,
+): PrivateRouter {
+  const offline = new OfflineStore({ ...parts, quota: parts.config.IM_OFFLINE_QUOTA });
+  const recall = new Recall({ ...parts, keys: parts.encryption.content });
+  return new PrivateRouter({ ...parts, content, reservations, recall, offline });
+}
+
+/** The way of group messages through the parts. */
+export function createGroupRouter(
+  parts: Parts,
+  reservations: Reservations,
+  content: ContentSteps = parts.contentSteps,
+): GroupRouter {
+  const recall = new Recall({ ...parts, keys: parts.encryption.content });
+  return new GroupRouter({ ...parts, content, reservations, recall });
 }

@@ -7,9 +7,15 @@ import { createImService } from './api/im-service';
 import type { Config } from './config';
 import { messageOf } from './domain/errors';
 import type { Logger } from './logger';
-import { createPrivateRouter, openParts, WRITTEN_TOPICS } from './parts';
+import {
+  createGroupRouter,
+  createPrivateRouter,
+  createReservations,
+  openParts,
+  WRITTEN_TOPICS,
+} from './parts';
 import { runProcess } from './process';
-import { plainContent } from './routing/content';
+import { createRest } from './rest';
 import type { ContentSteps } from './routing/content';
 import { findMessageStatus } from './routing/message-status';
 import { TemporalExecutor } from './temporal/executor';
@@ -27,15 +33,14 @@ export interface RunningServer {
 }
 
 /** Builds the server out of its parts and listens. `content` is there for tests to replace. */
-export async function startServer(
-  config: Config,
-  content: ContentSteps = plainContent,
-): Promise<RunningServer> {
+export async function startServer(config: Config, content?: ContentSteps): Promise<RunningServer> {
   const parts = await openParts(config, 'server');
   const { log, metrics, kafka, producer, redis, presence, gateways, users } = parts;
+  const reservations = createReservations(parts);
+  const groupRouter = createGroupRouter(parts, reservations, content);
   const router =
     config.ROUTING_EXECUTOR === 'local'
-      ? createPrivateRouter(parts, content)
+      ? createPrivateRouter(parts, reservations, content)
       : new TemporalExecutor({ ...parts, taskQueue: config.IM_TEMPORAL_TASK_QUEUE });
 
   await startUp('Kafka topics', log, (deadlineMs) =>
@@ -48,16 +53,19 @@ export async function startServer(
   await startUp('Kafka', log, () => producer.warmUp(WRITTEN_TOPICS));
   await startUp('Redis', log, () => redis.whenReady());
 
+  parts.memberCache.start();
   const grpc = await listenGrpc(
     `${config.IM_BIND_ADDRESS}:${config.GRPC_PORT}`,
     createImService({
       routePrivate: (request) => router.route(request),
+      routeGroup: (request) => groupRouter.route(request),
       messageStatus: (msgId) => findMessageStatus(parts, msgId),
       maxInFlight: config.IM_MAX_IN_FLIGHT,
       metrics,
       log,
     }),
   );
+  const rest = await createRest(parts);
   const http = await listenHttp(config.IM_BIND_ADDRESS, config.HTTP_PORT, {
     checks: {
       ...parts.checks,
@@ -68,6 +76,7 @@ export async function startServer(
         ),
       user_service: () => users.ping(),
     },
+    client: rest.client,
     metrics,
     log,
   });
@@ -78,7 +87,8 @@ export async function startServer(
     httpPort: http.port,
     close: async () => {
       await grpc.close(config.IM_SHUTDOWN_GRACE_MS);
-      await http.close();
+      await http.close(config.IM_SHUTDOWN_GRACE_MS);
+      await rest.close();
       await parts.close();
     },
   };

@@ -2,33 +2,42 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { WorkerOptions } from '@temporalio/worker';
-import { createKafka } from './activities/kafka/client';
 import { ensureTopics, partitionOf, TOPICS, topicSpecs } from './activities/kafka/topics';
+import { GroupLog } from './activities/mysql/group-log';
+import { GroupStays } from './activities/mysql/group-stays';
+import { ReceiptPusher } from './activities/gateway/receipt-pusher';
+import { ReceiptLog } from './activities/mysql/receipt-log';
+import { WakeClaims } from './activities/redis/wake-claims';
+import type { ReceiptActivities } from './domain/receipt-workflow';
+import { ReceiptPublisher } from './routing/publish-receipts';
+import { ReceiptWakes } from './temporal/receipt-wakes';
 import { listenHttp } from './api/http-app';
 import type { Config } from './config';
 import { createDeliveredConsumer } from './consumers/delivered-messages';
 import { DeliveryTrigger } from './consumers/delivery-trigger';
+import { createGroupConsumer } from './consumers/group-messages';
+import { createMembershipConsumer } from './consumers/membership-changes';
 import { createOfflineConsumer } from './consumers/offline-messages';
 import type { DeliveryActivities } from './domain/delivery';
+import type { KeyActivities } from './domain/key-rotation';
 import type { RoutingActivities } from './domain/routing';
 import { createLogger } from './logger';
-import { createPrivateRouter, openParts } from './parts';
+import { createPrivateRouter, createReservations, openParts } from './parts';
 import { runProcess } from './process';
-import { plainContent } from './routing/content';
 import type { ContentSteps } from './routing/content';
 import { InboxDelivery } from './routing/deliver-inbox';
+import { GroupFanout } from './routing/group-fanout';
+import { LargeGroups } from './routing/large-groups';
 import { createActivities } from './temporal/activities';
 import { DeliveryRequests } from './temporal/delivery-requests';
 import { routeTicket } from './temporal/route-ticket';
 import { installTemporalRuntime } from './temporal/runtime';
-import { ensureSweepSchedule } from './temporal/schedules';
+import { ensureSweepSchedule, sweepSoon } from './temporal/schedules';
 import { registerSearchAttributes } from './temporal/search-attributes';
 import { WorkerRunner } from './temporal/worker-runner';
 
 /** How long Kafka may be away, or elect leaders, when a worker starts, ms. */
 const TOPICS_DEADLINE_MS = 60_000;
-/** For a request to Kafka by a consumer, whom nobody waits for, ms. */
-const CONSUMER_DEADLINE_MS = 5_000;
 
 export interface RunningWorker {
   readonly httpPort: number;
@@ -42,10 +51,10 @@ export type WorkflowCode = Pick<WorkerOptions, 'workflowBundle' | 'workflowsPath
 export async function startWorker(
   config: Config,
   workflows: WorkflowCode = workflowCode(),
-  content: ContentSteps = plainContent,
+  content?: ContentSteps,
 ): Promise<RunningWorker> {
   const parts = await openParts(config, 'worker');
-  const { log, metrics, kafka, producer, presence, inbox, temporal } = parts;
+  const { log, metrics, kafka, producer, database, presence, mailbox, temporal } = parts;
   const partitions = await ensureTopics(kafka, topicSpecs(config), {
     replication: config.IM_KAFKA_REPLICATION,
     deadlineMs: TOPICS_DEADLINE_MS,
@@ -57,21 +66,16 @@ export async function startWorker(
   const offlinePartitions = partitions.get(TOPICS.offline) ?? 0;
   const trigger = new DeliveryTrigger({
     presence,
-    inbox,
+    mailbox,
     requests,
-    owns: (userId) => offline.assigned.has(partitionOf(TOPICS.offline, userId, offlinePartitions)),
+    now: Date.now,
+    owns: (userId) => offline.answersFor(partitionOf(TOPICS.offline, userId, offlinePartitions)),
     metrics,
     log,
   });
   // All partitions of a fetch are handled at once: their records share transactions.
   const consuming = {
-    // Nobody waits for a consumer: its requests may take longer.
-    kafka: createKafka({
-      brokers: config.KAFKA_BROKERS,
-      clientId: config.IM_KAFKA_CLIENT_ID,
-      deadlineMs: CONSUMER_DEADLINE_MS,
-      log,
-    }),
+    kafka: parts.consumerKafka,
     deadLetters: producer,
     messages: parts.messages,
     metrics,
@@ -82,6 +86,8 @@ export async function startWorker(
     groupId: `${config.IM_KAFKA_CLIENT_ID}-offline`,
     concurrency: offlinePartitions,
     onStored: (userIds) => trigger.stored(userIds),
+    // Users may have appeared for whom nobody answered while the partitions changed hands.
+    onResumed: () => void sweepSoon(temporal, log),
   });
   const delivered = createDeliveredConsumer({
     ...consuming,
@@ -89,12 +95,50 @@ export async function startWorker(
     concurrency: partitions.get(TOPICS.delivered) ?? 0,
   });
 
-  const router = createPrivateRouter(parts, content);
-  const activities: DeliveryActivities & RoutingActivities = {
+  const large = new LargeGroups({ ...parts, stays: new GroupStays(database), now: Date.now });
+  const group = createGroupConsumer({
+    ...consuming,
+    groupId: `${config.IM_KAFKA_CLIENT_ID}-group`,
+    concurrency: partitions.get(TOPICS.group) ?? 0,
+    fanout: new GroupFanout({
+      ...parts,
+      large,
+      groupLog: new GroupLog(database),
+      content: content ?? parts.contentSteps,
+      onStored: (userIds) => trigger.stored(userIds),
+      onAwoken: (userIds) => trigger.awoken(userIds),
+    }),
+  });
+  const membership = createMembershipConsumer({
+    ...consuming,
+    groupId: `${config.IM_KAFKA_CLIENT_ID}-membership`,
+    concurrency: partitions.get(TOPICS.membership) ?? 0,
+    large,
+  });
+
+  const receiptLog = new ReceiptLog(parts.database);
+  const wakes = new ReceiptWakes({ ...parts, taskQueue, claims: new WakeClaims(parts.redis) });
+  const receipts = new ReceiptPublisher({
+    ...parts,
+    receipts: receiptLog,
+    pusher: new ReceiptPusher({ ...parts, deadlineMs: config.IM_PUSH_DEADLINE_MS }),
+    now: Date.now,
+  });
+
+  const router = createPrivateRouter(parts, createReservations(parts), content);
+  const activities: DeliveryActivities & KeyActivities & ReceiptActivities & RoutingActivities = {
     ...createActivities({
       ...parts,
-      delivery: new InboxDelivery({ ...parts, now: Date.now }),
+      delivery: new InboxDelivery({
+        ...parts,
+        content: parts.encryption.content,
+        now: Date.now,
+      }),
+      userKeys: parts.encryption,
       requests,
+      publisher: receipts,
+      receipts: receiptLog,
+      wake: (senderId) => wakes.wake(senderId),
       now: Date.now,
     }),
     routePrivateMessage: (ticket) => routeTicket(router, parts.tickets, ticket),
@@ -116,6 +160,9 @@ export async function startWorker(
 
   offline.start();
   delivered.start();
+  parts.memberCache.start();
+  group.start();
+  membership.start();
   runner.start();
   const http = await listenHttp(config.IM_BIND_ADDRESS, config.IM_WORKER_HTTP_PORT, {
     checks: {
@@ -123,6 +170,8 @@ export async function startWorker(
       temporal_worker: () => runner.check(),
       offline_consumer: () => offline.check(),
       delivered_consumer: () => delivered.check(),
+      group_consumer: () => group.check(),
+      membership_consumer: () => membership.check(),
     },
     metrics,
     log,
@@ -132,10 +181,12 @@ export async function startWorker(
   return {
     httpPort: http.port,
     close: async () => {
-      await http.close();
-      await Promise.all([offline.close(), delivered.close(), runner.close()]);
+      await http.close(config.IM_SHUTDOWN_GRACE_MS);
+      const running = [offline, delivered, group, membership, runner];
+      await Promise.all(running.map((each) => each.close()));
       await trigger.close();
       await requests.close();
+      await wakes.close();
       await parts.close();
     },
   };

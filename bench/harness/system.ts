@@ -10,6 +10,8 @@ const BENCH_OFFSET = 30_000;
 
 export interface BenchSystem {
   readonly grpcPort: number;
+  readonly workerHttpPort: number;
+  readonly users: DevUserService;
   readonly gateway: TestGateway;
   readonly server: ProductProcess;
   readonly worker: ProductProcess;
@@ -27,7 +29,7 @@ export async function startBenchSystem(env: Record<string, string> = {}): Promis
   });
   await stack.up();
   const users = new DevUserService(
-    { grpcPort: 0, httpPort: 0, kafkaBrokers: [] },
+    { grpcPort: 0, httpPort: 0, kafkaBrokers: [stack.environment.KAFKA_BROKERS] },
     pino({ level: 'silent' }),
   );
   await users.start();
@@ -48,6 +50,8 @@ export async function startBenchSystem(env: Record<string, string> = {}): Promis
   await Promise.all([server.start(), worker.start()]);
   return {
     grpcPort,
+    workerHttpPort: workerHttp,
+    users,
     gateway,
     server,
     worker,

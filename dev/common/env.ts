@@ -1,3 +1,6 @@
+/** Where the neighbours listen unless DEV_BIND_ADDRESS says otherwise (in containers it does). */
+export const LOOPBACK = '127.0.0.1';
+
 /** How the development neighbours read their environment: one way to find a port, an address, a list. */
 export type Env = Readonly<Record<string, string | undefined>>;
 

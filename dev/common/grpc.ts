@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import * as grpc from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { projectRoot } from '../../src/paths';
+import { LOOPBACK } from './env';
 
 /** What a client of any loaded service looks like before its methods are known. */
 type UnaryMethod = (
@@ -72,13 +73,11 @@ export function unary<Request, Response>(
   };
 }
 
-/** Binds to loopback and resolves with the port taken (of interest when asked for 0). */
-export function listen(server: grpc.Server, port: number): Promise<number> {
+/** Binds to `host` and resolves with the port taken (of interest when asked for 0). */
+export function listen(server: grpc.Server, port: number, host = LOOPBACK): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.bindAsync(
-      `127.0.0.1:${port}`,
-      grpc.ServerCredentials.createInsecure(),
-      (error, bound) => (error ? reject(error) : resolve(bound)),
+    server.bindAsync(`${host}:${port}`, grpc.ServerCredentials.createInsecure(), (error, bound) =>
+      error ? reject(error) : resolve(bound),
     );
   });
 }

@@ -1,12 +1,13 @@
-/** Starting and stopping a small HTTP server on loopback. */
+/** Starting and stopping a small HTTP server. */
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { LOOPBACK } from './env';
 
-/** Binds to loopback and resolves with the port taken. */
-export function listenHttp(server: Server, port: number): Promise<number> {
+/** Binds to `host` and resolves with the port taken. */
+export function listenHttp(server: Server, port: number, host = LOOPBACK): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen(port, '127.0.0.1', () => {
+    server.listen(port, host, () => {
       server.removeListener('error', reject);
       resolve((server.address() as AddressInfo).port);
     });

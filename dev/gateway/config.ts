@@ -1,7 +1,9 @@
 /** What the development gateway is told by its environment. */
-import { addressFrom, listFrom, portFrom, shiftedPort, type Env } from '../common/env';
+import { addressFrom, listFrom, LOOPBACK, portFrom, shiftedPort, type Env } from '../common/env';
 
 export interface GatewayConfig {
+  /** The address to listen on; loopback unless told. */
+  bindHost?: string;
   /** 0 takes a free port. */
   grpcPort: number;
   httpPort: number;
@@ -23,7 +25,8 @@ export function gatewayConfig(env: Env): GatewayConfig {
   return {
     grpcPort: portFrom(env, 'DEV_GATEWAY_PORT', 9097),
     httpPort: portFrom(env, 'DEV_GATEWAY_HTTP_PORT', 8097),
-    advertisedHost: '127.0.0.1',
+    bindHost: env.DEV_BIND_ADDRESS?.trim() || LOOPBACK,
+    advertisedHost: env.DEV_GATEWAY_ADVERTISED_HOST?.trim() || LOOPBACK,
     etcdEndpoints:
       etcdEndpoints.length > 0 ? etcdEndpoints : [`127.0.0.1:${shiftedPort(env, 2379)}`],
     kafkaBrokers: listFrom(env, 'KAFKA_BROKERS'),

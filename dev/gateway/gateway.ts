@@ -74,8 +74,8 @@ export class DevGateway {
   }
 
   async start(): Promise<void> {
-    this.ports.grpc = await listen(this.grpcServer, this.config.grpcPort);
-    this.ports.http = await this.web.listen(this.config.httpPort);
+    this.ports.grpc = await listen(this.grpcServer, this.config.grpcPort, this.config.bindHost);
+    this.ports.http = await this.web.listen(this.config.httpPort, this.config.bindHost);
     this.groups?.start();
     this.log.info({ grpc: this.address, http: this.httpUrl }, 'gateway is up');
   }

@@ -29,8 +29,8 @@ export class WebSide {
   }
 
   /** Listens on loopback; resolves with the port taken. */
-  listen(port: number): Promise<number> {
-    return listenHttp(this.server, port);
+  listen(port: number, host?: string): Promise<number> {
+    return listenHttp(this.server, port, host);
   }
 
   /** Takes no new connections; the open ones go on. */

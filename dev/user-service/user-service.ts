@@ -2,7 +2,7 @@
 import { createServer, type Server as HttpServer } from 'node:http';
 import { Server } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
-import { listFrom, portFrom, type Env } from '../common/env';
+import { listFrom, LOOPBACK, portFrom, type Env } from '../common/env';
 import { listen, loadService, stopServer } from '../common/grpc';
 import { closeHttp, listenHttp } from '../common/http';
 import { kafkaClient } from '../common/kafka';
@@ -18,6 +18,8 @@ import {
 import { seedFromFile } from './seed';
 
 export interface UserServiceConfig {
+  /** The address to listen on; loopback unless told. */
+  readonly bindHost?: string;
   /** 0 takes a free port. */
   grpcPort: number;
   httpPort: number;
@@ -29,6 +31,7 @@ export interface UserServiceConfig {
 /** Reads DEV_USER_SERVICE_PORT, DEV_USER_SERVICE_HTTP_PORT, DEV_USER_SERVICE_FILE, KAFKA_BROKERS, PORT_OFFSET. */
 export function userServiceConfig(env: Env): UserServiceConfig {
   return {
+    bindHost: env.DEV_BIND_ADDRESS?.trim() || LOOPBACK,
     grpcPort: portFrom(env, 'DEV_USER_SERVICE_PORT', 9096),
     httpPort: portFrom(env, 'DEV_USER_SERVICE_HTTP_PORT', 8096),
     kafkaBrokers: listFrom(env, 'KAFKA_BROKERS'),
@@ -70,8 +73,8 @@ export class DevUserService {
   }
 
   async start(): Promise<void> {
-    const grpc = await listen(this.grpcServer, this.config.grpcPort);
-    const http = await listenHttp(this.httpServer, this.config.httpPort);
+    const grpc = await listen(this.grpcServer, this.config.grpcPort, this.config.bindHost);
+    const http = await listenHttp(this.httpServer, this.config.httpPort, this.config.bindHost);
     this.ports = { grpc, http };
     this.log.info({ grpc: this.grpcAddress, http: this.httpUrl }, 'user service is up');
   }

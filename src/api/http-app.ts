@@ -1,24 +1,50 @@
-/** The REST listener: health, readiness and metrics. */
+/** The REST listener: what clients call, and what the platform asks. */
 import { createServer } from 'node:http';
+import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import cors from '@koa/cors';
 import Router from '@koa/router';
 import Koa from 'koa';
+import compress from 'koa-compress';
 import type { Logger } from '../logger';
 import type { Metrics } from '../metrics';
 import { checkReadiness } from './readiness';
 import type { Checks } from './readiness';
+import { clientApi } from './rest/client-api';
+import type { ClientApiOptions } from './rest/client-api';
+import { docsRoutes } from './rest/docs';
+import { securityHeaders } from './rest/headers';
+import { observe } from './rest/observe';
 
 export interface HttpDeps {
   readonly checks: Checks;
+  /** What clients may call; a process without it answers the platform alone. */
+  readonly client?: ClientOptions;
   readonly metrics: Metrics;
   readonly log: Logger;
+}
+
+export interface ClientOptions extends ClientApiOptions {
+  /** Origins whose pages may call us; `*`: all. */
+  readonly corsOrigins: readonly string[];
+  /** Proxies in front of us that add to X-Forwarded-For. */
+  readonly trustedProxies: number;
 }
 
 export interface HttpListener {
   /** The port that was bound; differs from the one asked for when that was 0. */
   readonly port: number;
-  close(): Promise<void>;
+  /** Stops accepting, finishes what is in flight, and ends what is not over after `graceMs`. */
+  close(graceMs: number): Promise<void>;
 }
+
+/** How long a client may take to send its headers, and the whole request, ms. */
+const HEADERS_TIMEOUT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 30_000;
+/** Longer than the usual 60 s of load balancers, so that they close idle connections and not we. */
+const KEEP_ALIVE_MS = 65_000;
+/** Answers from this size on are compressed, bytes. */
+const COMPRESS_FROM = 2_048;
 
 /** Binds and serves; rejects when the port is taken. */
 export async function listenHttp(
@@ -26,29 +52,68 @@ export async function listenHttp(
   port: number,
   deps: HttpDeps,
 ): Promise<HttpListener> {
-  const app = createHttpApp(deps);
-  const handle = app.callback();
-  const server = createServer((request, response) => void handle(request, response));
+  const handle = createHttpApp(deps).callback();
+  const server = createServer(
+    {
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+    },
+    (request, response) => void handle(request, response),
+  );
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, () => resolve());
   });
   return {
     port: (server.address() as AddressInfo).port,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeIdleConnections();
-      }),
+    close: (graceMs) => shutDown(server, graceMs),
   };
 }
 
+function shutDown(server: Server, graceMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => server.closeAllConnections(), graceMs);
+    server.close(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+    server.closeIdleConnections();
+  });
+}
+
 function createHttpApp(deps: HttpDeps): Koa {
-  const app = new Koa();
-  app.on('error', (error: Error) => deps.log.error({ err: error.message }, 'http'));
-  const routes = operationalRoutes(deps);
-  app.use(routes.routes()).use(routes.allowedMethods());
+  const { client } = deps;
+  const trustedProxies = client?.trustedProxies ?? 0;
+  const app = new Koa({ proxy: trustedProxies > 0, maxIpsCount: trustedProxies });
+  app.on('error', (error: Error) => deps.log.debug({ err: error.message }, 'http'));
+  app.use(observe(deps));
+  app.use(securityHeaders);
+  use(app, operationalRoutes(deps));
+  if (client) {
+    app.use(corsFor(client.corsOrigins));
+    app.use(compress({ threshold: COMPRESS_FROM, br: false, deflate: false }));
+    use(app, docsRoutes(client.endpoints));
+    use(app, clientApi(client));
+  }
   return app;
+}
+
+function use(app: Koa, routes: Router): void {
+  app.use(routes.routes()).use(routes.allowedMethods());
+}
+
+function corsFor(origins: readonly string[]): Koa.Middleware {
+  return cors({
+    origin: (ctx) => {
+      const origin = ctx.get('Origin');
+      return origins.includes('*') || origins.includes(origin) ? origin : '';
+    },
+    allowMethods: ['GET', 'POST', 'DELETE'],
+    allowHeaders: ['Authorization', 'Content-Type', 'X-Request-Id', 'traceparent'],
+    exposeHeaders: ['X-Request-Id', 'RateLimit', 'RateLimit-Policy', 'Retry-After', 'Location'],
+    maxAge: 600,
+  });
 }
 
 /** What the platform asks: `/health`, `/ready`, `/metrics`. */

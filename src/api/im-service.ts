@@ -20,11 +20,13 @@ import { hasInvalidUtf8, mayBeInvalid } from './utf8';
 export const ERROR_CODE_KEY = 'im-error-code';
 
 export type PrivateRequest = RawMessage & { readonly recipient_id: string };
+export type GroupRequest = RawMessage & { readonly group_id: string };
 
 export interface ImServiceDeps {
   readonly routePrivate: (
     request: PrivateRequest,
   ) => Promise<RouteAnswer<'delivered' | 'offline' | 'failed'>>;
+  readonly routeGroup: (request: GroupRequest) => Promise<RouteAnswer<'published' | 'failed'>>;
   /** The status of a message, `undefined` for an id never seen. Throws RETRIEVAL_ERROR. */
   readonly messageStatus: (msgId: string) => Promise<MessageStatus | undefined>;
   /** Route calls held at once; more are refused. */
@@ -73,6 +75,10 @@ export function createImService(deps: ImServiceDeps): UntypedServiceImplementati
       call: ServerUnaryCall<PrivateRequest, object>,
       callback: sendUnaryData<object>,
     ) => void route('private', deps.routePrivate, call, callback),
+    RouteGroupMessage: (
+      call: ServerUnaryCall<GroupRequest, object>,
+      callback: sendUnaryData<object>,
+    ) => void route('group', deps.routeGroup, call, callback),
     GetMessageStatus: (
       call: ServerUnaryCall<{ msg_id: string }, object>,
       callback: sendUnaryData<object>,
@@ -128,6 +134,7 @@ function responseOf(answer: RouteAnswer<'delivered' | 'offline' | 'published' | 
     success: answer.success,
     status: answer.status,
     sequence_number: answer.sequenceNumber,
+    member_count: answer.memberCount,
     error_message: answer.errorMessage,
   };
 }

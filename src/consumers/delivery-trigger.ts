@@ -2,10 +2,11 @@
  * Notices when a user is present *and* something waits for them (architecture §4). Two observers
  * cover each other: whichever of the two comes second, a stored message or an appearing device, finds
  * the other there. Each reacts only in the worker that reads the user's partition of `offline_msg`.
+ * Comings and goings are noted in the order they were seen: what waits in large groups hangs on them.
  */
 import { Coalescer, QueueFullError } from '../activities/coalescer';
 import type { Presence } from '../activities/etcd/presence';
-import type { Inbox } from '../activities/mysql/inbox';
+import type { Mailbox } from '../activities/mysql/mailbox';
 import { messageOf } from '../domain/errors';
 import type { Logger } from '../logger';
 import type { Metrics } from '../metrics';
@@ -18,33 +19,33 @@ const MAX_ASKED = 500;
 const MAX_QUEUED = 50_000;
 
 export interface DeliveryTriggerDeps {
-  readonly presence: Pick<Presence, 'lookup' | 'onAppear'>;
-  readonly inbox: Pick<Inbox, 'hasPending'>;
+  readonly presence: Pick<Presence, 'lookup' | 'cached' | 'onAppear' | 'onVanish'>;
+  readonly mailbox: Pick<Mailbox, 'appeared' | 'vanished'>;
   readonly requests: { request(userId: string): void };
   /** Whether this worker answers for the user. */
   readonly owns: (userId: string) => boolean;
+  readonly now: () => number;
   readonly metrics: Metrics;
   readonly log: Logger;
 }
 
+/** A user who was seen to come, or of whom the last device was seen to go; unix ms. */
+interface Sighting {
+  readonly userId: string;
+  readonly isPresent: boolean;
+  readonly at: number;
+}
+
 export class DeliveryTrigger {
   private readonly lookups: Coalescer<string, void>;
-  private readonly questions: Coalescer<string, void>;
+  private readonly sightings: Coalescer<Sighting, void>;
   private closed = false;
 
   constructor(private readonly deps: DeliveryTriggerDeps) {
-    const queue = (maxBatch: number, run: (userIds: string[]) => Promise<void>) =>
-      new Coalescer<string, void>({
-        run: async (userIds) => {
-          await run(userIds);
-          return new Array<void>(userIds.length);
-        },
-        maxBatch,
-        maxQueued: MAX_QUEUED,
-      });
     this.lookups = queue(MAX_LOOKUPS, (userIds) => this.requestPresent(userIds));
-    this.questions = queue(MAX_ASKED, (userIds) => this.requestPending(userIds));
-    deps.presence.onAppear((userId) => this.appeared(userId));
+    this.sightings = queue(MAX_ASKED, (sightings) => this.note(sightings));
+    deps.presence.onAppear((userId) => this.saw(userId, true));
+    deps.presence.onVanish((userId) => this.saw(userId, false));
   }
 
   /** Something new waits for these users, and is committed. */
@@ -55,16 +56,24 @@ export class DeliveryTrigger {
   /** Resolves when nothing is being looked up any more. */
   async close(): Promise<void> {
     this.closed = true;
-    await Promise.all([this.lookups.whenIdle(), this.questions.whenIdle()]);
+    await Promise.all([this.lookups.whenIdle(), this.sightings.whenIdle()]);
   }
 
-  private appeared(userId: string): void {
-    if (this.deps.owns(userId)) this.enqueue(this.questions, userId);
+  /** These users are known to be present, and that something waits for them. */
+  awoken(userIds: Iterable<string>): void {
+    for (const userId of userIds) this.deps.requests.request(userId);
   }
 
-  private enqueue(queue: Coalescer<string, void>, userId: string): void {
+  private saw(userId: string, isPresent: boolean): void {
+    if (!this.deps.owns(userId)) return;
+    // Another device may be left; of users who are not remembered the sweep finds out.
+    if (!isPresent && this.deps.presence.cached(userId)?.length !== 0) return;
+    this.enqueue(this.sightings, { userId, isPresent, at: this.deps.now() });
+  }
+
+  private enqueue<Item>(to: Coalescer<Item, void>, item: Item): void {
     if (this.closed) return;
-    queue.add(userId).catch((error: unknown) => {
+    to.add(item).catch((error: unknown) => {
       const outcome = error instanceof QueueFullError ? 'dropped' : 'failed';
       this.deps.metrics.deliveryStarts.inc({ outcome });
       this.deps.log.debug({ err: messageOf(error) }, 'a delivery is left to the sweep');
@@ -80,8 +89,38 @@ export class DeliveryTrigger {
     );
   }
 
-  private async requestPending(userIds: readonly string[]): Promise<void> {
-    const pending = await this.deps.inbox.hasPending([...new Set(userIds)]);
-    for (const userId of pending) this.deps.requests.request(userId);
+  private async note(sightings: readonly Sighting[]): Promise<void> {
+    for (const run of runsOf(sightings)) {
+      const users = [...new Set(run.map(({ userId }) => userId))];
+      const times = run.map(({ at }) => at);
+      // Dated so that a doubt makes a message come again, not stay away.
+      if (!run[0]?.isPresent) await this.deps.mailbox.vanished(users, Math.min(...times));
+      else this.awoken(await this.deps.mailbox.appeared(users, Math.max(...times)));
+    }
   }
+}
+
+function queue<Item>(
+  maxBatch: number,
+  run: (items: Item[]) => Promise<void>,
+): Coalescer<Item, void> {
+  return new Coalescer({
+    run: async (items) => {
+      await run(items);
+      return new Array<void>(items.length);
+    },
+    maxBatch,
+    maxQueued: MAX_QUEUED,
+  });
+}
+
+/** The sightings in pieces of one kind, in their order. */
+function runsOf(sightings: readonly Sighting[]): Sighting[][] {
+  const runs: Sighting[][] = [];
+  for (const sighting of sightings) {
+    const last = runs.at(-1);
+    if (last?.[0]?.isPresent === sighting.isPresent) last.push(sighting);
+    else runs.push([sighting]);
+  }
+  return runs;
 }

@@ -46,6 +46,32 @@ export function groupConversation(groupId: string): Conversation {
   return { type: 'group', key: groupId, id: groupId };
 }
 
+/** The conversation of a stored key. */
+export function conversationOf(type: ConversationType, key: string): Conversation {
+  return { type, key, id: type === 'private' ? key.replace('/', '_') : key };
+}
+
+/** The users of a private conversation. */
+export function usersOf(conversation: Conversation): readonly string[] {
+  return conversation.type === 'private' ? conversation.key.split('/') : [];
+}
+
+/**
+ * The private conversations of `userId` that are shown as `id`: usually one, but `a_b_a_b_a` is
+ * shown to `a_b_a` for their conversation with `a_b` and for that with `b_a`.
+ */
+export function privateConversationsShownAs(id: string, userId: string): Conversation[] {
+  const others = [
+    id.startsWith(`${userId}_`) ? id.slice(userId.length + 1) : '',
+    id.endsWith(`_${userId}`) ? id.slice(0, -userId.length - 1) : '',
+  ];
+  const found = others
+    .filter((other) => idProblem(other, MAX_USER_ID_BYTES) === undefined && other !== userId)
+    .map((other) => privateConversation(userId, other))
+    .filter((conversation) => conversation.id === id);
+  return [...new Map(found.map((conversation) => [conversation.key, conversation])).values()];
+}
+
 /** Order by code point; JavaScript's `<` orders by UTF-16 unit, which differs above U+FFFF. */
 function compareCodePoints(a: string, b: string): number {
   // UTF-8 keeps code point order byte by byte.

@@ -21,9 +21,19 @@ export interface Delivery {
   readonly devices: readonly string[];
 }
 
-/** A message that waits, at its place in one user's inbox. */
+/** A user's stay in a large group, in whose log messages have their positions. */
+export interface Stay {
+  readonly groupId: string;
+  /** unix ms */
+  readonly joinedAt: number;
+}
+
+/** A message that waits, at its place in one user's inbox, or in the log of a large group. */
 export interface InboxItem {
+  /** In a log: everything up to here is settled once this item is delivered. */
   readonly position: number;
+  /** Of an item from the log of a large group. */
+  readonly stay?: Stay;
   readonly message: SequencedMessage;
 }
 

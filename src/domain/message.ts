@@ -13,8 +13,13 @@ export interface Message {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
+/** What `content` is: text as its reader sees it, or a JWE that `ContentKeys.open` opens. */
+export type ContentEncoding = 'plain' | 'jwe';
+
 /** A message with its place in the conversation and the moment we took it. */
 export interface SequencedMessage extends Message {
+  /** Plain unless said. */
+  readonly encoding?: ContentEncoding;
   readonly sequenceNumber: number;
   readonly acceptedAt: number;
 }
@@ -22,6 +27,11 @@ export interface SequencedMessage extends Message {
 /** What `message_type` tells a gateway: the sender's `content_type`, else plain text. */
 export function messageType(metadata: Readonly<Record<string, string>>): string {
   return metadata['content_type'] || 'text/plain';
+}
+
+/** The metadata that {@link messageType} reads a type from. */
+export function metadataOfType(type: string): Record<string, string> {
+  return type === 'text/plain' ? {} : { content_type: type };
 }
 
 /** The spec's `status` of a routed private message. */

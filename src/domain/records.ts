@@ -2,7 +2,8 @@
  * The JSON of `offline_msg` (contracts.md) and of our own `private_msg`: one writer, one reader.
  *
  * Beyond the contract both carry `created_at` (unix ms, when we took the message), `private_msg` also
- * `recipient_id`, `devices` and `delivered_at` (architecture §3).
+ * `recipient_id`, `devices` and `delivered_at` (architecture §3). `content_encoding` says "jwe" when
+ * `content` is encrypted; without it `content` is plain, whatever it looks like.
  */
 import {
   groupConversation,
@@ -12,7 +13,7 @@ import {
   privateConversation,
 } from './ids';
 import type { DeliveredEntry, OfflineEntry } from './inbox';
-import type { SequencedMessage } from './message';
+import type { ContentEncoding, SequencedMessage } from './message';
 
 /** A record that is not what its topic promises; the reason names the field, never its content. */
 export class PoisonRecordError extends Error {
@@ -44,6 +45,7 @@ function fieldsOf(message: SequencedMessage, userId: string): object {
     conversation_id: message.conversation.id,
     conversation_type: message.conversation.type,
     content: message.content,
+    content_encoding: message.encoding,
     sequence_number: message.sequenceNumber,
     timestamp: message.timestamp,
     created_at: message.acceptedAt,
@@ -70,7 +72,7 @@ export function decodeDelivered(value: string): DeliveredEntry {
   return { message, devices, deliveredAt: wholeNumber(fields, 'delivered_at') };
 }
 
-type Fields = Record<string, unknown>;
+export type Fields = Record<string, unknown>;
 
 function readMessage(fields: Fields, userId: string): SequencedMessage {
   const senderId = id(fields, 'sender_id', MAX_USER_ID_BYTES);
@@ -80,6 +82,7 @@ function readMessage(fields: Fields, userId: string): SequencedMessage {
     senderId,
     ...placeOf(fields, senderId, userId),
     content: text(fields, 'content'),
+    encoding: encodingOf(fields['content_encoding']),
     sequenceNumber: wholeNumber(fields, 'sequence_number'),
     timestamp,
     acceptedAt: fields['created_at'] === undefined ? timestamp : wholeNumber(fields, 'created_at'),
@@ -103,7 +106,8 @@ function placeOf(
   throw new PoisonRecordError('conversation_type is neither private nor group');
 }
 
-function parseObject(value: string): Fields {
+/** The object a value is; throws {@link PoisonRecordError}. */
+export function parseObject(value: string): Fields {
   let parsed: unknown;
   try {
     parsed = JSON.parse(value);
@@ -117,25 +121,34 @@ function parseObject(value: string): Fields {
   return parsed as Fields;
 }
 
-function text(fields: Fields, name: string): string {
+/** A field that must be a text. */
+export function text(fields: Fields, name: string): string {
   const value = fields[name];
   if (typeof value !== 'string') throw new PoisonRecordError(`${name} is not a text`);
   return value;
 }
 
-function id(fields: Fields, name: string, maxBytes: number): string {
+/** A field that must be an id of at most so many bytes. */
+export function id(fields: Fields, name: string, maxBytes: number): string {
   const value = text(fields, name);
   const problem = idProblem(value, maxBytes);
   if (problem) throw new PoisonRecordError(`${name} ${problem}`);
   return value;
 }
 
-function wholeNumber(fields: Fields, name: string): number {
+/** A field that must be a whole number from 0. */
+export function wholeNumber(fields: Fields, name: string): number {
   const value = fields[name];
   if (!Number.isSafeInteger(value) || (value as number) < 0) {
     throw new PoisonRecordError(`${name} is not a whole number from 0`);
   }
   return value as number;
+}
+
+function encodingOf(value: unknown): ContentEncoding {
+  if (value === undefined || value === 'plain') return 'plain';
+  if (value === 'jwe') return 'jwe';
+  throw new PoisonRecordError('content_encoding is neither plain nor jwe');
 }
 
 function metadataOf(value: unknown): Record<string, string> {

@@ -10,6 +10,8 @@ export interface RouteAnswer<Status extends PrivateStatus | GroupStatus> {
   readonly code?: ErrorCode;
   /** `CODE: text`, or empty. */
   readonly errorMessage: string;
+  /** Of a group message. */
+  readonly memberCount?: number;
 }
 
 /** What Temporal is told of a message: ids, never content. */

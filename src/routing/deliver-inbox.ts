@@ -5,14 +5,17 @@
  */
 import type { Presence } from '../activities/etcd/presence';
 import type { Pusher } from '../activities/gateway/pusher';
-import type { Inbox } from '../activities/mysql/inbox';
+import type { Mailbox } from '../activities/mysql/mailbox';
 import type { InboxCounts } from '../activities/redis/inbox-counts';
 import type { MessageStates } from '../activities/redis/message-states';
-import type { PageOutcome, PageResult } from '../domain/delivery';
 import type { InboxItem } from '../domain/inbox';
+import type { PageOutcome, PageResult } from '../domain/delivery';
+import { UNREADABLE_TYPE } from '../domain/encryption';
+import type { OpenedMessage } from '../domain/encryption';
 import { messageType } from '../domain/message';
 import type { Logger } from '../logger';
 import type { Metrics } from '../metrics';
+import type { ContentKeys } from './content-keys';
 import { DeliveryMarker } from './delivery-marker';
 
 /** Messages of a page: what an activity holds in memory, about a MB. */
@@ -23,7 +26,11 @@ const MAX_UNMARKED = 4;
 const PUSH_TIME_MS = 45_000;
 
 export interface DeliverInboxDeps {
-  readonly inbox: Pick<Inbox, 'expire' | 'readPending' | 'pendingCount' | 'markDelivered'>;
+  readonly mailbox: Pick<
+    Mailbox,
+    'appeared' | 'expire' | 'readPending' | 'pending' | 'markDelivered' | 'settle'
+  >;
+  readonly content: Pick<ContentKeys, 'open'>;
   readonly presence: Pick<Presence, 'lookup'>;
   readonly pusher: Pick<Pusher, 'push'>;
   readonly states: Pick<MessageStates, 'markDelivered'>;
@@ -31,6 +38,10 @@ export interface DeliverInboxDeps {
   readonly now: () => number;
   readonly metrics: Metrics;
   readonly log: Logger;
+}
+
+interface OpenedItem extends InboxItem {
+  readonly message: OpenedMessage;
 }
 
 export class InboxDelivery {
@@ -41,12 +52,14 @@ export class InboxDelivery {
    * messages when `cancelled` is aborted.
    */
   async deliverPage(userId: string, cancelled: AbortSignal): Promise<PageResult> {
-    const { inbox, now } = this.deps;
+    const { mailbox, now } = this.deps;
     if (!(await this.isPresent(userId))) {
-      return { outcome: 'absent', delivered: 0, pending: await inbox.pendingCount(userId) };
+      return { outcome: 'absent', delivered: 0, pending: (await mailbox.pending(userId)).total };
     }
-    await inbox.expire(userId, now());
-    const items = await inbox.readPending(userId, PAGE_SIZE);
+    // Their appearance may have gone unseen.
+    await mailbox.appeared([userId], now());
+    await mailbox.expire(userId, now());
+    const items = await this.readPage(userId);
     const marker = new DeliveryMarker(userId, this.deps);
     let outcome: PageOutcome;
     try {
@@ -54,14 +67,23 @@ export class InboxDelivery {
     } finally {
       await marker.finish();
     }
-    const pending = await inbox.pendingCount(userId);
-    await marker.noteCount(pending);
-    return { outcome, delivered: marker.marked, pending };
+    // What came meanwhile may have had nobody to tell.
+    if (outcome === 'drained' && !(await mailbox.settle(userId))) outcome = 'more';
+    const { rows, total } = await mailbox.pending(userId);
+    await marker.noteCount(rows);
+    return { outcome, delivered: marker.marked, pending: total };
+  }
+
+  /** Rejects when the keys of the page cannot be had; what is unreadable for good is among the items. */
+  private async readPage(userId: string): Promise<OpenedItem[]> {
+    const items = await this.deps.mailbox.readPending(userId, PAGE_SIZE);
+    const messages = await this.deps.content.open(items.map((item) => item.message));
+    return messages.map((message, i) => ({ ...items[i]!, message }));
   }
 
   private async pushAll(
     userId: string,
-    items: readonly InboxItem[],
+    items: readonly OpenedItem[],
     marker: DeliveryMarker,
     cancelled: AbortSignal,
   ): Promise<PageOutcome> {
@@ -76,6 +98,7 @@ export class InboxDelivery {
       if (reached.length === 0) return (await this.isPresent(userId)) ? 'unreachable' : 'absent';
       marker.add({
         position: item.position,
+        stay: item.stay,
         msgId: item.message.msgId,
         deliveredAt: now(),
         devices: reached,
@@ -91,13 +114,16 @@ export class InboxDelivery {
   }
 }
 
-function pushedMessage({ message }: InboxItem, recipientId: string): Parameters<Pusher['push']>[0] {
+function pushedMessage(
+  { message }: OpenedItem,
+  recipientId: string,
+): Parameters<Pusher['push']>[0] {
   return {
     msgId: message.msgId,
     recipientId,
     senderId: message.senderId,
     content: message.content,
-    messageType: messageType(message.metadata),
+    messageType: message.unreadable ? UNREADABLE_TYPE : messageType(message.metadata),
     sequenceNumber: message.sequenceNumber,
     timestamp: message.timestamp,
   };

@@ -23,7 +23,7 @@ export class DeliveryMarker {
     private readonly userId: string,
     private readonly deps: Pick<
       DeliverInboxDeps,
-      'inbox' | 'states' | 'counts' | 'now' | 'metrics' | 'log'
+      'mailbox' | 'states' | 'counts' | 'now' | 'metrics' | 'log'
     >,
   ) {
     this.queue = new Coalescer({
@@ -70,8 +70,8 @@ export class DeliveryMarker {
   }
 
   private async mark(items: readonly InboxDelivery[]): Promise<void> {
-    const { inbox, states, metrics } = this.deps;
-    const changed = await this.patiently(() => inbox.markDelivered(this.userId, items));
+    const { mailbox, states, metrics } = this.deps;
+    const changed = await this.patiently(() => mailbox.markDelivered(this.userId, items));
     this.count += changed;
     metrics.deliveries.inc(changed);
     await this.bestEffort('states', () => states.markDelivered(items));

@@ -17,7 +17,6 @@ const STATUS: Record<string, MessageStatus['status']> = {
   offline: 'pending',
   published: 'delivered',
   delivered: 'delivered',
-  read: 'read',
   failed: 'failed',
 };
 
@@ -49,7 +48,7 @@ export async function findMessageStatus(
 
 function fromRedis(state: StoredState): MessageStatus {
   return {
-    status: STATUS[state.state] ?? 'pending',
+    status: state.readAt > 0 ? 'read' : (STATUS[state.state] ?? 'pending'),
     deliveredAt: state.deliveredAt,
     readAt: state.readAt,
     deliveredDevices: state.devices,

@@ -80,7 +80,7 @@ export class PrivateRouter {
   ): Promise<PrivateAnswer> {
     const turn = this.turns.enter(message.conversation.key);
     try {
-      const screened = { ...message, content: this.deps.content.screen(message.content) };
+      const screened = { ...message, content: this.deps.content.screen(message) };
       if (reservation.doubtful) {
         const stored = await this.deps.recall.find(screened);
         if (stored) return await this.recalled(stored, reservation);

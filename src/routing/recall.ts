@@ -7,6 +7,7 @@ import type { MessageStore, StoredMessage } from '../activities/mysql/message-st
 import { ImError, messageOf } from '../domain/errors';
 import type { SequencedMessage } from '../domain/message';
 import type { Logger } from '../logger';
+import type { ContentKeys } from './content-keys';
 
 const MAX_BATCH = 200;
 const MAX_QUEUED = 20_000;
@@ -14,7 +15,13 @@ const MAX_QUEUED = 20_000;
 export class Recall {
   private readonly lookups: Coalescer<string, StoredMessage | undefined>;
 
-  constructor(private readonly deps: { messages: MessageStore; log: Logger }) {
+  constructor(
+    private readonly deps: {
+      readonly messages: MessageStore;
+      readonly keys: Pick<ContentKeys, 'open'>;
+      readonly log: Logger;
+    },
+  ) {
     this.lookups = new Coalescer({
       run: async (msgIds) => {
         const found = await deps.messages.findMessages(msgIds);
@@ -27,7 +34,8 @@ export class Recall {
 
   /**
    * The message as it was stored the first time, or `undefined` when it is new. Throws
-   * DUPLICATE_MESSAGE when the id belongs to another message. While MySQL is away nothing can be
+   * DUPLICATE_MESSAGE when the id belongs to another message (or to one that nobody can read any
+   * more), ENCRYPTION_ERROR when keys cannot be had now. While MySQL is away nothing can be
    * recalled and the message counts as new: recipients know it by its id.
    */
   async find(message: SequencedMessage): Promise<StoredMessage | undefined> {
@@ -38,7 +46,9 @@ export class Recall {
       this.deps.log.warn({ err: messageOf(error), msgId: message.msgId }, 'id not recalled');
       return undefined;
     }
-    if (stored && !isSame(stored.message, message)) {
+    if (!stored) return undefined;
+    const [opened] = await this.deps.keys.open([stored.message]);
+    if (!opened || opened.unreadable || !isSame(opened, message)) {
       throw new ImError('DUPLICATE_MESSAGE', 'this msg_id was used for another message');
     }
     return stored;

@@ -91,12 +91,13 @@ export class Reservations {
   }
 
   private async ask(message: Message, digest: string, owner: string): Promise<ReserveReply> {
-    const { msgId, conversation, recipientId } = message;
+    const { msgId, conversation, senderId, recipientId } = message;
     try {
       return await this.deps.states.reserve({
         msgId,
         digest,
         conversation,
+        senderId,
         recipientId,
         owner,
         leaseMs: LEASE_MS,

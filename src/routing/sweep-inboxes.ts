@@ -1,7 +1,12 @@
-/** One page of the sweep: users for whom something waits, who are present, and whom nobody serves. */
+/**
+ * One page of the sweep: users for whom something waits, who are present, and whom nobody serves.
+ * First those who have rows, then the readers of large groups (sweep-readers.ts).
+ */
 import type { Presence } from '../activities/etcd/presence';
 import type { Inbox } from '../activities/mysql/inbox';
 import type { SweepPage } from '../domain/delivery';
+import { FIRST_READERS, isOfReaders, sweepReaders } from './sweep-readers';
+import type { SweepReadersDeps } from './sweep-readers';
 
 /** Users of a page. */
 const PAGE_SIZE = 500;
@@ -10,16 +15,15 @@ const LEAVE_ALONE_MS = 10 * 60_000;
 /** Presence lookups, or calls to Temporal, at once. */
 const CONCURRENCY = 32;
 
-export interface SweepDeps {
+export interface SweepDeps extends SweepReadersDeps {
   readonly inbox: Pick<Inbox, 'sweepPage'>;
-  readonly presence: Pick<Presence, 'lookup'>;
-  readonly requests: { start(userId: string): Promise<void> };
-  readonly now: () => number;
+  readonly presence: SweepReadersDeps['presence'] & Pick<Presence, 'lookup'>;
 }
 
 /** Rejects when a delivery could not be requested: the page is then swept again. */
 export async function sweepInboxes(deps: SweepDeps, after: string): Promise<SweepPage> {
   const { inbox, presence, requests, now } = deps;
+  if (isOfReaders(after)) return sweepReaders(deps, after);
   const users = await inbox.sweepPage(after, now() - LEAVE_ALONE_MS, PAGE_SIZE);
   let requested = 0;
   await inParallel(users, async ({ userId }) => {
@@ -31,7 +35,7 @@ export async function sweepInboxes(deps: SweepDeps, after: string): Promise<Swee
   return {
     examined: users.length,
     requested,
-    next: users.length < PAGE_SIZE ? undefined : users.at(-1)?.userId,
+    next: users.length < PAGE_SIZE ? FIRST_READERS : users.at(-1)?.userId,
   };
 }
 

@@ -5,32 +5,47 @@ import {
   cancellationSignal,
   heartbeat,
 } from '@temporalio/activity';
-import type { Inbox } from '../activities/mysql/inbox';
+import type { Mailbox } from '../activities/mysql/mailbox';
 import { INVALID_INPUT } from '../domain/delivery';
 import type { DeliveryActivities } from '../domain/delivery';
 import { idProblem, MAX_USER_ID_BYTES } from '../domain/ids';
+import type { KeyActivities } from '../domain/key-rotation';
+import type { ReceiptActivities } from '../domain/receipt-workflow';
 import type { Logger } from '../logger';
 import type { InboxDelivery } from '../routing/deliver-inbox';
+import type { ReceiptPublisher } from '../routing/publish-receipts';
+import { rewrapPage } from '../routing/rewrap-keys';
+import type { RewrapDeps } from '../routing/rewrap-keys';
+import { sweepReceipts } from '../routing/sweep-receipts';
+import type { ReceiptSweepDeps } from '../routing/sweep-receipts';
 import { sweepInboxes } from '../routing/sweep-inboxes';
 import type { SweepDeps } from '../routing/sweep-inboxes';
 
 /** Well below the heartbeat time-outs of the workflows, ms. */
 const HEARTBEAT_MS = 2_000;
 
-export interface ActivityDeps extends SweepDeps {
+export interface ActivityDeps extends SweepDeps, ReceiptSweepDeps {
+  readonly publisher: ReceiptPublisher;
   readonly delivery: InboxDelivery;
-  readonly inbox: Pick<Inbox, 'sweepPage' | 'recordFailure'>;
+  readonly mailbox: Pick<Mailbox, 'recordFailure'>;
+  readonly userKeys: RewrapDeps;
   readonly log: Logger;
 }
 
-export function createActivities(deps: ActivityDeps): DeliveryActivities {
+export function createActivities(
+  deps: ActivityDeps,
+): DeliveryActivities & KeyActivities & ReceiptActivities {
   const run = <T>(work: () => Promise<T>): Promise<T> => withHeartbeats(deps.log, work);
   return {
     deliverInboxPage: ({ userId }) =>
       run(() => deps.delivery.deliverPage(requireUser(userId), cancellationSignal())),
     recordDeliveryFailure: ({ userId }) =>
-      run(() => deps.inbox.recordFailure(requireUser(userId), deps.now())),
+      run(() => deps.mailbox.recordFailure(requireUser(userId), deps.now())),
     sweepPage: ({ after }) => run(() => sweepInboxes(deps, after)),
+    rewrapPage: ({ after }) => run(() => rewrapPage(deps.userKeys, after)),
+    publishReceipts: ({ senderId }) =>
+      run(() => deps.publisher.publish(requireUser(senderId), cancellationSignal())),
+    sweepReceipts: ({ after }) => run(() => sweepReceipts(deps, after)),
   };
 }
 

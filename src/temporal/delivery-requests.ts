@@ -6,11 +6,11 @@
 import { WorkflowIdConflictPolicy } from '@temporalio/client';
 import { DELIVERY_WORKFLOW, WAKE_SIGNAL } from '../domain/delivery';
 import type { DeliveryInput } from '../domain/delivery';
-import { messageOf } from '../domain/errors';
 import { SEARCH_ATTRIBUTES } from '../domain/search-attributes';
 import type { Logger } from '../logger';
 import type { Metrics } from '../metrics';
 import type { Temporal } from './client';
+import { DebouncedCalls } from './debounced-calls';
 
 /** Time between two calls for one user, ms. */
 const DEBOUNCE_MS = 1_000;
@@ -29,28 +29,22 @@ export interface DeliveryRequestsOptions {
 }
 
 export class DeliveryRequests {
-  /** Users who are not to be called for now; true when they were requested again meanwhile. */
-  private readonly recent = new Map<string, { again: boolean; timer?: NodeJS.Timeout }>();
-  private readonly queue: string[] = [];
-  private readonly calls = new Set<Promise<void>>();
-  private closed = false;
+  private readonly calls: DebouncedCalls;
 
-  constructor(private readonly options: DeliveryRequestsOptions) {}
+  constructor(private readonly options: DeliveryRequestsOptions) {
+    this.calls = new DebouncedCalls({
+      call: (userId) => this.start(userId),
+      pauseMs: DEBOUNCE_MS,
+      concurrency: CONCURRENCY,
+      maxKeys: MAX_USERS,
+      dropped: () => options.metrics.deliveryStarts.inc({ outcome: 'dropped' }),
+      log: options.log,
+    });
+  }
 
   /** Asks for a user's delivery; returns at once and never throws. */
   request(userId: string): void {
-    if (this.closed) return;
-    const recent = this.recent.get(userId);
-    if (recent) {
-      recent.again = true;
-      return;
-    }
-    if (this.recent.size >= MAX_USERS) {
-      this.options.metrics.deliveryStarts.inc({ outcome: 'dropped' });
-      return;
-    }
-    this.recent.set(userId, { again: false });
-    this.enqueue(userId);
+    this.calls.request(userId);
   }
 
   /** Starts the user's delivery, or wakes the one that runs. Rejects when Temporal does not take it. */
@@ -81,42 +75,6 @@ export class DeliveryRequests {
 
   /** Drops what waits, and resolves when the calls under way have ended. */
   async close(): Promise<void> {
-    this.closed = true;
-    this.queue.length = 0;
-    for (const { timer } of this.recent.values()) clearTimeout(timer);
-    await Promise.all(this.calls);
-  }
-
-  private enqueue(userId: string): void {
-    this.queue.push(userId);
-    this.next();
-  }
-
-  private next(): void {
-    if (this.calls.size >= CONCURRENCY) return;
-    const userId = this.queue.shift();
-    if (userId === undefined) return;
-    const call = this.call(userId).finally(() => {
-      this.calls.delete(call);
-      if (!this.closed) this.next();
-    });
-    this.calls.add(call);
-  }
-
-  private async call(userId: string): Promise<void> {
-    // What is requested from here on may have come too late for this call.
-    const state = { again: false, timer: setTimeout(() => this.afterPause(userId), DEBOUNCE_MS) };
-    this.recent.set(userId, state);
-    try {
-      await this.start(userId);
-    } catch (error) {
-      this.options.log.warn({ err: messageOf(error) }, 'delivery not requested, left to the sweep');
-    }
-  }
-
-  private afterPause(userId: string): void {
-    const again = this.recent.get(userId)?.again ?? false;
-    this.recent.delete(userId);
-    if (again) this.request(userId);
+    await this.calls.close();
   }
 }

@@ -6,11 +6,11 @@
  * under a ticket, and the activity gets the ticket and the message id.
  */
 import { randomUUID } from 'node:crypto';
-import type { RoutingTickets } from '../activities/redis/routing-tickets';
 import { asImError, ImError, messageOf } from '../domain/errors';
 import type { RoutingActivities } from '../domain/routing';
 import { failed } from '../routing/answer';
 import type { PrivateAnswer, PrivateRouter } from '../routing/private-message';
+import type { SealedTickets } from '../routing/sealed-tickets';
 import type { Temporal } from './client';
 
 type PrivateRequest = Parameters<PrivateRouter['route']>[0];
@@ -22,7 +22,7 @@ export class TemporalExecutor {
   constructor(
     private readonly deps: {
       readonly temporal: Temporal;
-      readonly tickets: RoutingTickets;
+      readonly tickets: SealedTickets;
       readonly taskQueue: string;
     },
   ) {}
@@ -33,7 +33,13 @@ export class TemporalExecutor {
     try {
       await this.deps.tickets.put(ticket, request);
     } catch (error) {
-      return failed(asImError(error, 'SERVICE_UNAVAILABLE', `Redis failed: ${messageOf(error)}`));
+      return failed(
+        asImError(
+          error,
+          'SERVICE_UNAVAILABLE',
+          `the request was not put down: ${messageOf(error)}`,
+        ),
+      );
     }
     try {
       return await this.deps.temporal.within(DEADLINE_MS, (client) =>

@@ -1,3 +1,5 @@
 /** Every workflow of the service; the bundle is made of this file. */
 export { offlineDelivery } from './offline-delivery';
+export { readReceiptAggregation } from './read-receipt-aggregation';
+export { rewrapKeys } from './rewrap-keys';
 export { sweep } from './sweep';

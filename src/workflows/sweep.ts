@@ -1,14 +1,19 @@
-/** Starts the deliveries that a lost signal did not: a pass over the users for whom something waits. */
+/**
+ * Starts what a lost signal did not: a pass over the users for whom something waits, and one over the
+ * senders of whose receipts they have not heard.
+ */
 import {
   continueAsNew,
+  patched,
   proxyActivities,
   setCurrentDetails,
   workflowInfo,
 } from '@temporalio/workflow';
 import { INVALID_INPUT } from '../domain/delivery';
 import type { DeliveryActivities, SweepResult } from '../domain/delivery';
+import type { ReceiptActivities } from '../domain/receipt-workflow';
 
-const { sweepPage } = proxyActivities<DeliveryActivities>({
+const { sweepPage, sweepReceipts } = proxyActivities<DeliveryActivities & ReceiptActivities>({
   startToCloseTimeout: '1 minute',
   heartbeatTimeout: '10 seconds',
   // The next sweep comes soon: this one need not outlast an outage.
@@ -32,10 +37,18 @@ export async function sweep(input?: SweepInput): Promise<SweepResult> {
     setCurrentDetails(
       `${examined} users with waiting messages, ${requested} deliveries requested.`,
     );
-    if (page.next === undefined) return { examined, requested };
+    if (page.next === undefined) break;
     after = page.next;
     if (workflowInfo().continueAsNewSuggested) {
       await continueAsNew<typeof sweep>({ after, soFar: { examined, requested } });
     }
   }
+  if (patched('sweep-receipts')) await sweepAllReceipts();
+  return { examined, requested };
+}
+
+/** Senders with receipts that nobody published; a page at a time. */
+async function sweepAllReceipts(): Promise<void> {
+  let after: string | undefined = '';
+  while (after !== undefined) after = (await sweepReceipts({ after })).next;
 }

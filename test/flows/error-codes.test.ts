@@ -78,7 +78,7 @@ test('ENCRYPTION_ERROR: content that cannot be sealed is refused, not stored in 
   const system = await startSystem(
     {},
     {
-      screen: (content) => content,
+      screen: ({ content }) => content,
       seal: () => Promise.reject(new ImError('ENCRYPTION_ERROR', 'the key provider is away')),
     },
   );

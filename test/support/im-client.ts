@@ -29,6 +29,8 @@ export interface PrivateRequest {
   metadata?: Record<string, string>;
 }
 
+export type GroupRequest = Omit<PrivateRequest, 'recipient_id'> & { group_id?: string };
+
 type Unary = (
   request: object,
   metadata: Metadata,
@@ -45,6 +47,10 @@ export class ImClient {
 
   routePrivate(request: PrivateRequest, deadlineMs = 10_000): Promise<RouteResponse> {
     return this.call('RoutePrivateMessage', request, deadlineMs) as Promise<RouteResponse>;
+  }
+
+  routeGroup(request: GroupRequest, deadlineMs = 10_000): Promise<RouteResponse> {
+    return this.call('RouteGroupMessage', request, deadlineMs) as Promise<RouteResponse>;
   }
 
   status(msgId: string, deadlineMs = 5_000): Promise<StatusResponse> {

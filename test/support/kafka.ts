@@ -1,6 +1,6 @@
 /** The real Kafka of the environment, with topics of the test's own. */
 import { randomUUID } from 'node:crypto';
-import type { Kafka } from 'kafkajs';
+import type { Kafka, KafkaMessage } from 'kafkajs';
 import { createKafka } from '../../src/activities/kafka/client';
 import { BatchingProducer } from '../../src/activities/kafka/producer';
 import { deadLetterTopic, ensureTopics } from '../../src/activities/kafka/topics';
@@ -61,12 +61,7 @@ export async function readTopic(
   await new Promise<void>((resolve) => {
     void consumer.run({
       eachMessage: ({ message }) => {
-        const headers = Object.entries(message.headers ?? {});
-        records.push({
-          key: message.key?.toString() ?? '',
-          value: message.value?.toString() ?? '',
-          headers: Object.fromEntries(headers.map(([name, value]) => [name, String(value)])),
-        });
+        records.push(toRecord(message));
         if (enough(records)) resolve();
         return Promise.resolve();
       },
@@ -74,4 +69,36 @@ export async function readTopic(
   });
   await consumer.disconnect();
   return records;
+}
+
+/** Reads a topic from its beginning until a record is as wanted, and resolves to that. */
+export async function readUntil(
+  kafka: Kafka,
+  topic: string,
+  wanted: (record: ReadRecord) => boolean,
+): Promise<ReadRecord> {
+  const consumer = kafka.consumer({ groupId: `read-${randomUUID()}`, maxWaitTimeInMs: 200 });
+  await consumer.connect();
+  try {
+    await consumer.subscribe({ topic, fromBeginning: true });
+    return await new Promise<ReadRecord>((resolve, reject) => {
+      const eachMessage = ({ message }: { message: KafkaMessage }): Promise<void> => {
+        const record = toRecord(message);
+        if (wanted(record)) resolve(record);
+        return Promise.resolve();
+      };
+      consumer.run({ eachMessage }).catch(reject);
+    });
+  } finally {
+    await consumer.disconnect();
+  }
+}
+
+function toRecord(message: KafkaMessage): ReadRecord {
+  const headers = Object.entries(message.headers ?? {});
+  return {
+    key: message.key?.toString() ?? '',
+    value: message.value?.toString() ?? '',
+    headers: Object.fromEntries(headers.map(([name, value]) => [name, String(value)])),
+  };
 }

@@ -13,6 +13,7 @@ export function message(given: Partial<PrivateMessage> = {}): PrivateMessage {
     msgId: unique('msg'),
     conversation: privateConversation(senderId, recipientId),
     content: 'hello',
+    encoding: 'plain',
     sequenceNumber: 1,
     timestamp: Date.now(),
     acceptedAt: Date.now(),

@@ -98,7 +98,7 @@ export async function startSystem(
 /** A user service on a port, 0 for any. */
 export async function startUsers(grpcPort: number): Promise<DevUserService> {
   const users = new DevUserService(
-    { grpcPort, httpPort: 0, kafkaBrokers: [] },
+    { grpcPort, httpPort: 0, kafkaBrokers: testConfig().KAFKA_BROKERS },
     pino({ level: 'silent' }),
   );
   await users.start();

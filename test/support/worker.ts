@@ -5,6 +5,7 @@ import type { WorkflowBundleWithSourceMap } from '@temporalio/worker';
 import type { Config } from '../../src/config';
 import { createLogger } from '../../src/logger';
 import { installTemporalRuntime } from '../../src/temporal/runtime';
+import { waitFor } from './wait';
 import { startWorker } from '../../src/worker';
 import type { RunningWorker } from '../../src/worker';
 
@@ -35,4 +36,11 @@ export async function startTestWorker(config: Config): Promise<RunningWorker> {
 export async function connectTemporal(config: Config): Promise<Client> {
   const connection = await Connection.connect({ address: config.TEMPORAL_ADDRESS });
   return new Client({ connection, namespace: config.TEMPORAL_NAMESPACE });
+}
+
+/** Resolves when the worker says that it is ready. */
+export async function workerReady(worker: RunningWorker): Promise<void> {
+  await waitFor('the worker to be ready', 60_000, async () => {
+    return (await fetch(`http://127.0.0.1:${worker.httpPort}/ready`)).status === 200;
+  });
 }

@@ -30,11 +30,16 @@ class World {
 
   deliver(signal = new AbortController().signal) {
     const deps: DeliverInboxDeps = {
-      inbox: {
-        expire: () => Promise.resolve(0),
+      mailbox: {
+        appeared: () => Promise.resolve([]),
+        expire: () => Promise.resolve(),
         readPending: (_user, limit) => Promise.resolve(this.waiting.slice(0, limit)),
-        pendingCount: () => Promise.resolve(this.waiting.length),
+        pending: () => Promise.resolve({ total: this.waiting.length, rows: this.waiting.length }),
         markDelivered: (_user, items) => this.mark(items),
+        settle: () => Promise.resolve(true),
+      },
+      content: {
+        open: (messages) => Promise.resolve(messages.map((m) => ({ ...m, encoding: 'plain' }))),
       },
       presence: { lookup: () => Promise.resolve({ devices: this.devices, certain: true }) },
       pusher: { push: (pushed) => this.push(pushed) },

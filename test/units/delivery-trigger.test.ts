@@ -7,27 +7,44 @@ const device = { deviceId: 'phone', gateway: 'g:1', connectedAt: 1 };
 function trigger(given: { present?: string[]; pending?: string[]; owned?: string[] }) {
   const requested: string[] = [];
   const asked: string[][] = [];
+  const noted: string[] = [];
   let appear: (userId: string) => void = () => undefined;
+  let vanish: (userId: string) => void = () => undefined;
   const made = new DeliveryTrigger({
     presence: {
       lookup: (userId) => {
         const devices = given.present?.includes(userId) ? [device] : [];
         return Promise.resolve({ devices, certain: true });
       },
+      cached: () => [],
       onAppear: (listener) => (appear = listener),
+      onVanish: (listener) => (vanish = listener),
     },
-    inbox: {
-      hasPending: (userIds) => {
+    mailbox: {
+      appeared: (userIds) => {
         asked.push([...userIds]);
+        noted.push(...userIds.map((userId) => `+${userId}`));
         return Promise.resolve(userIds.filter((userId) => given.pending?.includes(userId)));
       },
+      vanished: (userIds) => {
+        noted.push(...userIds.map((userId) => `-${userId}`));
+        return Promise.resolve();
+      },
     },
+    now: Date.now,
     requests: { request: (userId) => requested.push(userId) },
     owns: (userId) => given.owned?.includes(userId) ?? true,
     metrics: createMetrics(),
     log: createLogger('silent', 'test'),
   });
-  return { made, requested, asked, appear: (userId: string) => appear(userId) };
+  return {
+    made,
+    requested,
+    asked,
+    noted,
+    appear: (userId: string) => appear(userId),
+    vanish: (userId: string) => vanish(userId),
+  };
 }
 
 describe('the delivery trigger', () => {
@@ -52,6 +69,16 @@ describe('the delivery trigger', () => {
     await made.close();
     expect(asked.length).toBeLessThanOrEqual(11);
     expect(asked.flat()).toHaveLength(5_000);
+  });
+
+  it('notes comings and goings in the order they were seen', async () => {
+    const { made, noted, appear, vanish } = trigger({});
+    appear('alice');
+    vanish('alice');
+    appear('bob');
+    appear('alice');
+    await made.close();
+    expect(noted).toEqual(['+alice', '-alice', '+bob', '+alice']);
   });
 
   it('leaves users of other workers to them', async () => {

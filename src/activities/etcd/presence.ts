@@ -16,9 +16,16 @@ import type { Logger } from '../../logger';
 import type { Metrics } from '../../metrics';
 import { withDeadline } from '../deadline';
 import { parseDevice, parseKey, REGISTRY_PREFIX, userPrefix } from './registry';
+import { devicesOf, readUserIds, readUsers } from './registry-reads';
+import type { UserIdsPage } from './registry-reads';
 
 /** How often etcd is asked whether it is there: how long a silent one can be taken for healthy, ms. */
 const PROBE_INTERVAL_MS = 1_000;
+/** Users in one question to etcd, whose own limit is 128, and questions at once. */
+const MAX_ASKED = 100;
+const MAX_QUESTIONS = 4;
+/** For a question about many users, whom nobody waits for, ms. */
+const BULK_DEADLINE_MS = 2_000;
 /** A new watch after one that etcd ended (compaction), ms. */
 const REWATCH_DELAY_MS = 200;
 
@@ -58,6 +65,7 @@ export class Presence {
     { changes: Change[]; answer: Promise<PresenceAnswer> }
   >();
   private readonly appearListeners: ((userId: string) => void)[] = [];
+  private readonly vanishListeners: ((userId: string) => void)[] = [];
   private watcher: Watcher;
   private watching = false;
   private reachable = true;
@@ -78,6 +86,31 @@ export class Presence {
     return devices ? Promise.resolve({ devices, certain: true }) : this.ask(userId);
   }
 
+  /**
+   * The devices of many users: from memory, and those not there from etcd, in few questions. A user it
+   * could not be learned of is `uncertain`, with the last known devices. Never rejects.
+   */
+  async lookupMany(userIds: readonly string[]): Promise<Map<string, PresenceAnswer>> {
+    const answers = new Map<string, PresenceAnswer>();
+    const unknown: string[] = [];
+    for (const userId of userIds) {
+      const devices = this.cached(userId);
+      if (devices) answers.set(userId, { devices, certain: true });
+      else unknown.push(userId);
+    }
+    const questions = Array.from({ length: Math.ceil(unknown.length / MAX_ASKED) }, (_, i) =>
+      unknown.slice(i * MAX_ASKED, (i + 1) * MAX_ASKED),
+    );
+    const lane = async (): Promise<void> => {
+      for (let asked = questions.pop(); asked; asked = questions.pop()) {
+        const found = await this.askMany(asked);
+        asked.forEach((userId, i) => answers.set(userId, found[i] as PresenceAnswer));
+      }
+    };
+    await Promise.all(Array.from({ length: MAX_QUESTIONS }, lane));
+    return answers;
+  }
+
   /** The user's devices if they are remembered and the watch vouches for them. */
   cached(userId: string): readonly Device[] | undefined {
     if (!this.healthy) return undefined;
@@ -90,6 +123,11 @@ export class Presence {
     this.appearListeners.push(listener);
   }
 
+  /** Calls `listener` with a user of whom a device has gone, perhaps not the last one. */
+  onVanish(listener: (userId: string) => void): void {
+    this.vanishListeners.push(listener);
+  }
+
   /** Rejects when etcd does not answer within the deadline. */
   async ping(): Promise<void> {
     await this.etcd.get('health').exec();
@@ -100,6 +138,11 @@ export class Presence {
     const values = await this.etcd.getAll().prefix(REGISTRY_PREFIX).limit(limit).exec();
     const devices = values.kvs.map((kv) => parseDevice('', kv.value.toString()));
     return [...new Set(devices.flatMap((device) => (device ? [device.gateway] : [])))];
+  }
+
+  /** Users in the registry, a page of them, after `afterUserId` ('' from the start). */
+  registeredUsers(afterUserId: string): Promise<UserIdsPage> {
+    return readUserIds(this.etcd, afterUserId, Date.now() + BULK_DEADLINE_MS);
   }
 
   async close(): Promise<void> {
@@ -124,26 +167,49 @@ export class Presence {
     const running = this.lookups.get(userId);
     if (running) return running.answer;
     if (!this.reachable) return Promise.resolve(this.lastKnown(userId));
-    const lookup = { changes: [] as Change[], answer: Promise.resolve(this.lastKnown(userId)) };
-    lookup.answer = this.read(userId, lookup.changes).finally(() => this.lookups.delete(userId));
-    this.lookups.set(userId, lookup);
-    return lookup.answer;
+    return this.look(userId, () => this.readOne(userId));
   }
 
-  private async read(userId: string, changes: Change[]): Promise<PresenceAnswer> {
+  /** Asks of users whom no other lookup is under way for in one question, of the others by theirs. */
+  private async askMany(userIds: readonly string[]): Promise<PresenceAnswer[]> {
+    const free = userIds.filter((userId) => !this.lookups.has(userId));
+    if (!this.reachable || free.length === 0) {
+      return Promise.all(userIds.map((userId) => this.ask(userId)));
+    }
+    const reading = readUsers(this.etcd, free, Date.now() + BULK_DEADLINE_MS);
+    free.forEach((userId, i) => {
+      const devices = reading.then(({ devices, revision }) => ({
+        devices: devices[i] ?? new Map<string, Device>(),
+        revision,
+      }));
+      // Whose answer is taken below.
+      void this.look(userId, () => devices);
+    });
+    return Promise.all(userIds.map((userId) => this.ask(userId)));
+  }
+
+  private async readOne(userId: string): Promise<Entry> {
+    const response = await this.etcd.getAll().prefix(userPrefix(userId)).exec();
+    return { devices: devicesOf(response.kvs), revision: BigInt(response.header.revision) };
+  }
+
+  private look(userId: string, read: () => Promise<Entry>): Promise<PresenceAnswer> {
+    const changes: Change[] = [];
+    const answer = this.read(userId, read, changes).finally(() => this.lookups.delete(userId));
+    this.lookups.set(userId, { changes, answer });
+    return answer;
+  }
+
+  private async read(
+    userId: string,
+    readEntry: () => Promise<Entry>,
+    changes: Change[],
+  ): Promise<PresenceAnswer> {
     try {
-      const response = await this.etcd.getAll().prefix(userPrefix(userId)).exec();
-      const revision = BigInt(response.header.revision);
-      const devices = new Map<string, Device>();
-      for (const kv of response.kvs) {
-        const deviceId = parseKey(kv.key.toString())?.deviceId;
-        const device = deviceId && parseDevice(deviceId, kv.value.toString());
-        if (device) devices.set(device.deviceId, device);
-      }
-      const entry: Entry = { devices, revision };
+      const entry = await readEntry();
       for (const change of changes) apply(entry, change);
       this.known.set(userId, entry);
-      return { devices: [...devices.values()], certain: true };
+      return { devices: [...entry.devices.values()], certain: true };
     } catch (error) {
       this.options.log.debug({ err: messageOf(error) }, 'registry: lookup failed');
       return this.lastKnown(userId);
@@ -188,7 +254,8 @@ export class Presence {
       this.lookups.get(place.userId)?.changes.push(change);
       const entry = this.known.peek(place.userId);
       if (entry) apply(entry, change);
-      if (device) for (const listener of this.appearListeners) listener(place.userId);
+      const listeners = device ? this.appearListeners : this.vanishListeners;
+      for (const listener of listeners) listener(place.userId);
     }
   }
 

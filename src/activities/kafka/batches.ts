@@ -29,8 +29,8 @@ export type Refusal = string | undefined;
 
 export interface BatchOptions<R> {
   readonly topic: string;
-  /** Throws {@link PoisonRecordError}. */
-  readonly decode: (value: string) => R;
+  /** Throws {@link PoisonRecordError}. `timestamp` is the record's, unix ms. */
+  readonly decode: (value: string, timestamp: number) => R;
   /** Handles records in their order, one answer for each; may be called again with the same ones. */
   readonly handle: (records: readonly R[]) => Promise<readonly Refusal[]>;
   readonly deadLetters: Pick<BatchingProducer, 'append'>;
@@ -109,7 +109,7 @@ export class BatchRunner<R> {
 
   private decode(message: KafkaMessage): R {
     if (message.value === null) throw new PoisonRecordError('the record has no value');
-    return this.options.decode(message.value.toString());
+    return this.options.decode(message.value.toString(), Number(message.timestamp));
   }
 
   private async bury(message: KafkaMessage, reason: string, partition: number): Promise<void> {

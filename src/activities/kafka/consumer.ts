@@ -34,6 +34,10 @@ export interface ConsumerOptions<R> extends BatchOptions<R> {
   readonly groupId: string;
   /** Partitions handled at once, so that their records can share transactions. */
   readonly concurrency: number;
+  /** Where a group without offsets begins: the topic's beginning unless false, then its end. */
+  readonly fromBeginning?: boolean;
+  /** Called once records are read again after a time, the first included, in which some may have been missed. */
+  readonly onResumed?: () => void;
 }
 
 export class TopicConsumer<R> {
@@ -43,6 +47,7 @@ export class TopicConsumer<R> {
   private readonly lagOf = new Map<number, number>();
   private partitions: ReadonlySet<number> = new Set();
   private lastSign = 0;
+  private settled = false;
   private running: Promise<void> | undefined;
 
   constructor(private readonly options: ConsumerOptions<R>) {
@@ -57,6 +62,14 @@ export class TopicConsumer<R> {
   /** The partitions this process reads now; empty while it is not in the group. */
   get assigned(): ReadonlySet<number> {
     return this.partitions;
+  }
+
+  /**
+   * Whether this process answers for a partition: it reads it, or nobody can tell who does, because
+   * the group is sharing its partitions out or Kafka is away.
+   */
+  answersFor(partition: number): boolean {
+    return !this.settled || this.partitions.has(partition);
   }
 
   /** Rejects while the consumer is not a member of its group. */
@@ -98,7 +111,7 @@ export class TopicConsumer<R> {
     try {
       const running = (async () => {
         await consumer.connect();
-        await consumer.subscribe({ topic, fromBeginning: true });
+        await consumer.subscribe({ topic, fromBeginning: this.options.fromBeginning ?? true });
         await consumer.run({
           eachBatchAutoResolve: false,
           partitionsConsumedConcurrently: this.options.concurrency,
@@ -131,17 +144,26 @@ export class TopicConsumer<R> {
   }
 
   private watchSilence(consumer: Consumer): { silent: Promise<never>; stop: () => void } {
-    const { topic, metrics } = this.options;
+    const { topic, metrics, onResumed } = this.options;
     let heard = Date.now();
+    let resumed = false;
     const sign = (): void => {
       heard = Date.now();
       if (this.partitions.size > 0) this.lastSign = heard;
     };
-    const { GROUP_JOIN, HEARTBEAT, FETCH } = consumer.events;
+    const { GROUP_JOIN, HEARTBEAT, FETCH, REBALANCING } = consumer.events;
+    consumer.on(REBALANCING, () => void (this.settled = false));
     consumer.on(HEARTBEAT, sign);
-    consumer.on(FETCH, sign);
+    consumer.on(FETCH, () => {
+      sign();
+      // Not before: only with its first fetch does a group without offsets settle where it begins.
+      if (!resumed) onResumed?.();
+      resumed = true;
+    });
     consumer.on(GROUP_JOIN, ({ payload }) => {
       this.partitions = new Set(payload.memberAssignment[topic] ?? []);
+      resumed = false;
+      this.settled = true;
       this.lagOf.clear();
       this.lastSign = heard = Date.now();
       metrics.consumerPartitions.set({ topic }, this.partitions.size);
@@ -166,6 +188,7 @@ export class TopicConsumer<R> {
 
   private leave(): void {
     this.partitions = new Set();
+    this.settled = false;
     this.lastSign = 0;
     this.options.metrics.consumerPartitions.set({ topic: this.options.topic }, 0);
   }

@@ -1,6 +1,6 @@
 /** The messages that wait for a user: read in order, marked when delivered, expired when too old. */
 import { inSequenceOrder } from '../../domain/inbox';
-import type { Delivery, InboxItem } from '../../domain/inbox';
+import type { Delivery, InboxItem, Stay } from '../../domain/inbox';
 import { chunks, MAX_ROWS } from './chunks';
 import type { Database, Queryable } from './database';
 import { mergeDeliveries, MESSAGE_COLUMNS, toMessage } from './message-rows';
@@ -13,9 +13,10 @@ export interface PendingUser {
   readonly pending: number;
 }
 
-/** That the message at a position of the inbox reached these devices. */
+/** That the message at a position of the inbox, or of a log, reached these devices. */
 export interface InboxDelivery extends Delivery {
   readonly position: number;
+  readonly stay?: Stay;
 }
 
 export class Inbox {
@@ -73,7 +74,7 @@ export class Inbox {
       await lockHead(tx, userId);
       const result = await tx.execute(
         `UPDATE inbox SET state = ? WHERE user_id = ? AND state = ? AND expires_at <= ?
-         ORDER BY position LIMIT ${MAX_ROWS}`,
+         ORDER BY expires_at LIMIT ${MAX_ROWS}`,
         [INBOX_STATE.expired, userId, INBOX_STATE.pending, now],
       );
       if (result.affectedRows === 0) return 0;

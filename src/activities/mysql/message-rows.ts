@@ -1,7 +1,7 @@
 /** Rows of `messages`: written once for each `msg_id`, read back as messages. */
 import type { Delivery } from '../../domain/inbox';
 import { groupConversation, privateConversation } from '../../domain/ids';
-import type { SequencedMessage } from '../../domain/message';
+import type { ContentEncoding, SequencedMessage } from '../../domain/message';
 import { chunks } from './chunks';
 import type { Queryable } from './database';
 
@@ -13,6 +13,7 @@ export interface MessageRow {
   sender_id: string;
   recipient_id: string | null;
   content: string;
+  content_encoding: ContentEncoding;
   metadata: string | null;
   timestamp: number;
   created_at: number;
@@ -20,7 +21,7 @@ export interface MessageRow {
 
 /** Columns of {@link MessageRow}, of the table named `m`. */
 export const MESSAGE_COLUMNS = `m.msg_id, m.conversation_type, m.conversation_key, m.sequence_number,
-  m.sender_id, m.recipient_id, m.content, m.metadata, m.timestamp, m.created_at`;
+  m.sender_id, m.recipient_id, m.content, m.content_encoding, m.metadata, m.timestamp, m.created_at`;
 
 /** What carries a message to insert; it is delivered already when there are devices. */
 export interface MessageCarrier {
@@ -47,15 +48,33 @@ export async function insertMessages<E extends MessageCarrier>(
   for (const piece of chunks(sorted, ({ message }) => message.content.length)) {
     await tx.execute(
       `INSERT INTO messages (msg_id, conversation_type, conversation_key, sequence_number, sender_id,
-         recipient_id, content, metadata, timestamp, created_at, delivered_at, delivered_devices)
+         recipient_id, content, content_encoding, metadata, timestamp, created_at, delivered_at,
+         delivered_devices)
        VALUES ? ON DUPLICATE KEY UPDATE msg_id = messages.msg_id`,
       [piece.map(toRow)],
     );
   }
+  await noteEarlyReads(tx, [...distinct.keys()]);
   const stored = await readNames(tx, [...distinct.keys()]);
   return new Set(
     entries.filter(({ message }) => !isSameMessage(message, stored.get(message.msgId))),
   );
+}
+
+/** A reader may be faster than the record of the message: the receipt is there before the message. */
+async function noteEarlyReads(tx: Queryable, ids: readonly string[]): Promise<void> {
+  for (const piece of chunks(ids)) {
+    const reads = await tx.select<{ msg_id: string; read_at: number }>(
+      'SELECT msg_id, MIN(read_at) AS read_at FROM read_receipts WHERE msg_id IN (?) GROUP BY msg_id',
+      [piece],
+    );
+    for (const { msg_id, read_at } of reads) {
+      await tx.execute('UPDATE messages SET read_at = ? WHERE msg_id = ? AND read_at IS NULL', [
+        read_at,
+        msg_id,
+      ]);
+    }
+  }
 }
 
 /** Notes deliveries of stored private messages: the first time stays, devices are united. */
@@ -99,6 +118,7 @@ export function toMessage(row: MessageRow): SequencedMessage {
         : privateConversation(row.sender_id, row.recipient_id),
     recipientId: row.recipient_id ?? undefined,
     content: row.content,
+    encoding: row.content_encoding,
     timestamp: row.timestamp,
     metadata: row.metadata === null ? {} : (JSON.parse(row.metadata) as Record<string, string>),
     sequenceNumber: row.sequence_number,
@@ -126,10 +146,12 @@ function toRow({ message, deliveredAt, devices }: MessageCarrier): (string | num
     message.senderId,
     message.recipientId ?? null,
     message.content,
+    message.encoding ?? 'plain',
     labels,
     message.timestamp,
     message.acceptedAt,
-    deliveredAt ?? null,
+    // Published to the gateways: that is as delivered as a group message can be (README).
+    deliveredAt ?? (message.conversation.type === 'group' ? message.acceptedAt : null),
     devices ? JSON.stringify(devices) : null,
   ];
 }

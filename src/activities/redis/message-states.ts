@@ -3,12 +3,13 @@
  *
  * `msg:{msg_id}`, a hash, 7 days:
  *   digest        SHA-256 of the payload, base64
- *   state         routing | delivered | offline | published | failed | read
+ *   state         routing | delivered | offline | published | failed
  *   seq           its sequence number, kept over retries
  *   owner, lease  the attempt that works on it and until when (Redis time, ms); gone when answered
  *   delivered_at  unix ms; devices: JSON array of device ids; detail: error_message of a degraded success
  *   waited        1 when it was answered "offline"; stays when it is delivered later
- *   read_at       unix ms of the first reader
+ *   read_at       unix ms of the first reader, whatever the state
+ *   sender, conv  who wrote it, and `{type}:{conversation key}`: a reader may be faster than MySQL
  * `seq:{type}:{conversation key}`, a hash without expiry: see lua/reserve.lua
  * `inbox:count:{user}`, a number: see inbox-counts.ts
  * `im:doubt_until`, unix ms: see connection.ts
@@ -16,7 +17,9 @@
  * The scripts take keys of several slots: a single primary (with replicas), not Redis Cluster.
  */
 import { ImError } from '../../domain/errors';
-import type { Conversation } from '../../domain/ids';
+import { conversationOf } from '../../domain/ids';
+import type { Conversation, ConversationType } from '../../domain/ids';
+import type { MessageFacts } from '../../domain/receipts';
 import type { StoredMessage } from '../mysql/message-store';
 import { DOUBT_KEY } from './connection';
 import { countKey } from './inbox-counts';
@@ -32,6 +35,7 @@ export interface ReserveRequest {
   readonly msgId: string;
   readonly digest: string;
   readonly conversation: Conversation;
+  readonly senderId: string;
   /** Whose waiting messages are counted; `undefined` in a group. */
   readonly recipientId?: string;
   /** Unique to this attempt. */
@@ -80,6 +84,7 @@ export class MessageStates {
     finish: new LuaScript('finish'),
     restore: new LuaScript('restore'),
     markDelivered: new LuaScript('mark-delivered'),
+    markRead: new LuaScript('mark-read'),
   };
 
   constructor(private readonly connection: RedisConnection) {}
@@ -95,7 +100,16 @@ export class MessageStates {
         countKey(request.recipientId ?? ''),
         DOUBT_KEY,
       ],
-      [request.digest, request.owner, request.leaseMs, generation, request.owner, STATE_TTL_S],
+      [
+        request.digest,
+        request.owner,
+        request.leaseMs,
+        generation,
+        request.owner,
+        STATE_TTL_S,
+        request.senderId,
+        nameOf(request.conversation),
+      ],
     )) as Reply;
     return this.readReply(reply, generation);
   }
@@ -182,15 +196,16 @@ export class MessageStates {
   async restore(owner: string, stored: StoredMessage): Promise<void> {
     const { redis } = this.connection.use();
     const { message, delivery, waited } = stored;
+    const isGroup = message.conversation.type === 'group';
     await this.scripts.restore.run(
       redis,
       [messageKey(message.msgId)],
       [
         owner,
         message.sequenceNumber,
-        delivery ? 'delivered' : 'offline',
+        isGroup ? 'published' : delivery ? 'delivered' : 'offline',
         waited ? 1 : 0,
-        delivery?.deliveredAt ?? '',
+        delivery?.deliveredAt ?? (isGroup ? message.acceptedAt : ''),
         JSON.stringify(delivery?.devices ?? []),
       ],
     );
@@ -210,6 +225,23 @@ export class MessageStates {
         ),
       ),
     );
+  }
+
+  /** Notes for GetMessageStatus that a message was read; the first time is kept. */
+  async markRead(msgId: string, readAt: number): Promise<void> {
+    const { redis } = this.connection.use();
+    await this.scripts.markRead.run(redis, [messageKey(msgId)], [readAt]);
+  }
+
+  /** Who wrote a message, and where, as long as Redis remembers; `undefined` too when it failed. */
+  async facts(msgId: string): Promise<MessageFacts | undefined> {
+    const { redis } = this.connection.use();
+    const [state, senderId, name] = await redis.hmget(messageKey(msgId), 'state', 'sender', 'conv');
+    if (!senderId || !name || state === 'failed') return undefined;
+    const colon = name.indexOf(':');
+    const type = name.slice(0, colon) as ConversationType;
+    const conversation = conversationOf(type, name.slice(colon + 1));
+    return { msgId, senderId, conversation, acceptedAt: undefined };
   }
 
   /** What is remembered of a message, or `undefined`. */
@@ -237,5 +269,9 @@ function messageKey(msgId: string): string {
 }
 
 function sequenceKey(conversation: Conversation): string {
-  return `seq:${conversation.type}:${conversation.key}`;
+  return `seq:${nameOf(conversation)}`;
+}
+
+function nameOf({ type, key }: Conversation): string {
+  return `${type}:${key}`;
 }

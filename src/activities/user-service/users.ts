@@ -1,21 +1,16 @@
 /** The user service: whether users exist, remembered for a while. */
-import { Client, credentials } from '@grpc/grpc-js';
 import { LRUCache } from 'lru-cache';
 import { ImError, messageOf } from '../../domain/errors';
 import type { Logger } from '../../logger';
 import type { Metrics } from '../../metrics';
-import { loadProto, serviceIn } from '../protos';
+import { requireNoError, USER_ERROR } from './client';
+import type { UserServiceClient, UserServiceResponse } from './client';
 
 /** How long "there is no such user" is remembered, ms: short, they may be just signing up. */
 const ABSENT_TTL_MS = 2_000;
-/** UserErrorCode (contracts.md). */
-const USER_NOT_FOUND = 1;
-const INVALID_REQUEST = 3;
-const NO_ERROR = 0;
 
 export interface UsersOptions {
-  readonly address: string;
-  readonly deadlineMs: number;
+  readonly client: UserServiceClient;
   readonly cacheMax: number;
   readonly cacheTtlMs: number;
   readonly log: Logger;
@@ -23,27 +18,13 @@ export interface UsersOptions {
   readonly now: () => number;
 }
 
-interface GetUserResponse {
-  readonly error_code: number;
-  readonly error_message: string;
-}
-
 export class Users {
-  private readonly client: Client;
-  private readonly service = serviceIn(loadProto('user/v1/user.proto'), 'user.v1.UserService');
   /** User id → until when the answer is fresh (unix ms), negative when there is no such user. */
   private readonly known: LRUCache<string, number>;
   private readonly asking = new Map<string, Promise<boolean>>();
 
   constructor(private readonly options: UsersOptions) {
     this.known = new LRUCache({ max: options.cacheMax });
-    this.client = new Client(options.address, credentials.createInsecure(), {
-      'grpc.initial_reconnect_backoff_ms': 100,
-      'grpc.max_reconnect_backoff_ms': 1_000,
-      'grpc.keepalive_time_ms': 10_000,
-      'grpc.keepalive_timeout_ms': 2_000,
-      'grpc.enable_retries': 0,
-    });
   }
 
   /** What is remembered of the user and still fresh, or `undefined`. */
@@ -73,18 +54,13 @@ export class Users {
     await this.getUser('im-service-readiness');
   }
 
-  close(): void {
-    this.client.close();
-  }
-
   private async ask(userId: string): Promise<boolean> {
     try {
       const response = await this.getUser(userId);
       const absent =
-        response.error_code === USER_NOT_FOUND || response.error_code === INVALID_REQUEST;
-      if (!absent && response.error_code !== NO_ERROR) {
-        throw new Error(`GetUser answered ${response.error_code} ${response.error_message}`);
-      }
+        response.error_code === USER_ERROR.userNotFound ||
+        response.error_code === USER_ERROR.invalidRequest;
+      if (!absent) requireNoError('GetUser', response);
       const now = this.options.now();
       this.known.set(userId, absent ? -(now + ABSENT_TTL_MS) : now + this.options.cacheTtlMs);
       return !absent;
@@ -98,21 +74,7 @@ export class Users {
     }
   }
 
-  private getUser(userId: string): Promise<GetUserResponse> {
-    const method = this.service['GetUser'];
-    if (!method) throw new Error('the user proto has no GetUser');
-    return new Promise((resolve, reject) => {
-      this.client.makeUnaryRequest(
-        method.path,
-        method.requestSerialize as (value: object) => Buffer,
-        method.responseDeserialize as (bytes: Buffer) => GetUserResponse,
-        { user_id: userId },
-        { deadline: this.options.now() + this.options.deadlineMs },
-        (error, response) => {
-          if (error) reject(error);
-          else resolve(response as GetUserResponse);
-        },
-      );
-    });
+  private getUser(userId: string): Promise<UserServiceResponse> {
+    return this.options.client.call('GetUser', { user_id: userId });
   }
 }

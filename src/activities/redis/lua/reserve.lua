@@ -8,6 +8,7 @@
 -- ARGV[1] digest of the payload       ARGV[2] owner (unique to this attempt)
 -- ARGV[3] lease, ms                   ARGV[4] generation of this Redis
 -- ARGV[5] nonce for a new counter     ARGV[6] time to live, s
+-- ARGV[7] sender                      ARGV[8] {type}:{conversation}
 --
 -- Returns {kind, ...}:
 --   {'new', number, left below the ceiling, waiting or false, doubt}   reserved, ours; doubt is 1
@@ -57,6 +58,6 @@ if not number then
 end
 
 redis.call('HSET', KEYS[1], 'digest', ARGV[1], 'state', 'routing', 'seq', number,
-  'owner', ARGV[2], 'lease', now + tonumber(ARGV[3]))
+  'owner', ARGV[2], 'lease', now + tonumber(ARGV[3]), 'sender', ARGV[7], 'conv', ARGV[8])
 redis.call('EXPIRE', KEYS[1], ARGV[6])
 return { 'new', number, left, redis.call('GET', KEYS[3]), doubt }

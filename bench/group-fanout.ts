@@ -1,0 +1,150 @@
+/**
+ * What group messages cost: from publish to the last inbox row in a group of 5,000 of whom half are
+ * away; and a message to 100,000 members against one to 3,000, in one run. `npm run bench:group-fanout`.
+ */
+import { Database } from '../src/activities/mysql/database';
+import { people, rowsOf, stored, TestGroup } from '../test/support/groups';
+import { ImClient } from '../test/support/im-client';
+import { waitFor } from '../test/support/wait';
+import { startBenchSystem } from './harness/system';
+import type { BenchSystem } from './harness/system';
+
+const FANOUT_MEMBERS = 5_000;
+const FANOUT_MESSAGES = 20;
+const LARGE = 100_000;
+const SMALLER = 3_000;
+/** Sends to each of the two groups, in alternation. */
+const SENDS = 1_000;
+/** Messages that the worker is measured by. */
+const STORED = 1_000;
+const AT_ONCE = 20;
+
+async function main(): Promise<void> {
+  await withSystem({ GROUP_FANOUT_MAX: '10000' }, rows);
+  await withSystem({}, large);
+}
+
+type Run = (system: BenchSystem, client: ImClient, db: Database) => Promise<void>;
+
+async function withSystem(env: Record<string, string>, run: Run): Promise<void> {
+  const system = await startBenchSystem(env);
+  const client = new ImClient(system.grpcPort);
+  const url = system.stack.environment.MYSQL_URL;
+  const db = Database.open({ url, connections: 2, deadlineMs: 10_000 });
+  try {
+    await run(system, client, db);
+  } finally {
+    await db.close();
+    client.close();
+    await system.close();
+  }
+}
+
+/** A row for each absent member. */
+async function rows(system: BenchSystem, client: ImClient, db: Database): Promise<void> {
+  const members = people(FANOUT_MEMBERS);
+  const group = await TestGroup.make({ users: system.users, client }, members);
+  const present = members.slice(0, FANOUT_MEMBERS / 2);
+  for (let i = 0; i < present.length; i += 500) {
+    await Promise.all(present.slice(i, i + 500).map((user) => system.gateway.connect(user, 'd')));
+  }
+  const absent = FANOUT_MEMBERS - present.length;
+  const timed = async (count: number): Promise<number> => {
+    const began = performance.now();
+    const ids = await group.sendMany(present[0] as string, count);
+    const last = ids.at(-1) as string;
+    await waitFor('the last row', 120_000, async () => (await rowsOf(db, last)).length >= absent);
+    return performance.now() - began;
+  };
+  console.log(`${FANOUT_MEMBERS} members, ${absent} away:`);
+  console.log(`  first message (nothing known yet): last row after ${ms(await timed(1))}`);
+  console.log(`  next message: last row after ${ms(await timed(1))}`);
+  const before = await gauge(system, 'process_resident_memory_bytes');
+  const elapsed = await timed(FANOUT_MESSAGES);
+  const perSecond = (FANOUT_MESSAGES * absent * 1_000) / elapsed;
+  console.log(`  ${FANOUT_MESSAGES} messages: ${ms(elapsed)}, ${perSecond.toFixed(0)} rows/s`);
+  const after = await gauge(system, 'process_resident_memory_bytes');
+  console.log(`  memory of the worker: ${mb(before)} before, ${mb(after)} after`);
+}
+
+/** A position for each member. */
+async function large(system: BenchSystem, client: ImClient, db: Database): Promise<void> {
+  const groups = new Map<number, { group: TestGroup; sender: string }>();
+  for (const size of [SMALLER, LARGE]) {
+    const members = people(size);
+    const group = await TestGroup.make({ users: system.users, client }, members);
+    groups.set(size, { group, sender: members[0] as string });
+    // The development user service is busy for a while with the news of so many joins.
+    await waitFor('the group to be known', 60_000, async () => {
+      return (await group.send(members[0] as string)).success;
+    });
+    const began = performance.now();
+    await stored(db, await group.sendMany(members[0] as string, 1));
+    console.log(`${size} members: first message kept after ${ms(performance.now() - began)}`);
+  }
+  const latencies = new Map([...groups.keys()].map((size) => [size, [] as number[]]));
+  for (let i = 0; i < SENDS; i++) {
+    for (const [size, { group, sender }] of groups) {
+      const began = performance.now();
+      await group.send(sender);
+      latencies.get(size)?.push(performance.now() - began);
+    }
+  }
+  const cost = new Map<number, number>();
+  for (const [size, { group, sender }] of groups) {
+    cost.set(size, await workerCpu(system, db, group, sender));
+  }
+  for (const size of groups.keys()) {
+    const times = (latencies.get(size) ?? []).sort((a, b) => a - b);
+    const mean = times.reduce((sum, time) => sum + time, 0) / times.length;
+    const p50 = times[times.length >> 1] ?? 0;
+    console.log(
+      `${size} members: send mean ${ms(mean)}, p50 ${ms(p50)}; ` +
+        `worker ${(cost.get(size) ?? 0).toFixed(2)} ms of CPU a message`,
+    );
+    latencies.set(size, [mean]);
+  }
+  const ratio = (of: (size: number) => number): string => (of(LARGE) / of(SMALLER)).toFixed(2);
+  console.log(
+    `${LARGE} against ${SMALLER}: send ${ratio((size) => latencies.get(size)?.[0] ?? 0)}, ` +
+      `worker CPU ${ratio((size) => cost.get(size) ?? 0)}`,
+  );
+  const memory = await gauge(system, 'process_resident_memory_bytes');
+  console.log(`memory of the worker: ${mb(memory)}`);
+}
+
+/** Ms of the worker's CPU for each of many messages, until they are kept. */
+async function workerCpu(
+  system: BenchSystem,
+  db: Database,
+  group: TestGroup,
+  sender: string,
+): Promise<number> {
+  const before = await gauge(system, 'process_cpu_seconds_total');
+  const ids: string[] = [];
+  for (let i = 0; i < STORED; i += AT_ONCE) {
+    const some = Array.from({ length: AT_ONCE }, () => group.sendMany(sender, 1));
+    ids.push(...(await Promise.all(some)).flat());
+  }
+  await stored(db, ids);
+  return ((await gauge(system, 'process_cpu_seconds_total')) - before) * (1_000 / STORED);
+}
+
+async function gauge({ workerHttpPort }: BenchSystem, name: string): Promise<number> {
+  const response = await fetch(`http://127.0.0.1:${workerHttpPort}/metrics`);
+  const line = (await response.text()).split('\n').find((each) => each.startsWith(`${name} `));
+  return Number(line?.split(' ')[1]);
+}
+
+function ms(value: number): string {
+  return `${value.toFixed(value < 10 ? 2 : 0)} ms`;
+}
+
+function mb(bytes: number): string {
+  return `${(bytes / 1024 / 1024).toFixed(0)} MB`;
+}
+
+void main().catch((error: unknown) => {
+  console.error(error);
+  process.exitCode = 1;
+});

@@ -1,0 +1,127 @@
+/**
+ * Pages of a huge inbox: p50 and p99 of the first page, of the last page and of the count, through the
+ * same code that REST runs. Needs the servers (`npm run stack -- up`) and fills a database of its own.
+ *
+ * BENCH_INBOX (default 1,000,000) messages wait for one user in a database of BENCH_TOTAL (5,000,000).
+ */
+import { writeFileSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { createConnection } from 'mysql2/promise';
+import { Database } from '../src/activities/mysql/database';
+import { Inbox } from '../src/activities/mysql/inbox';
+import { InboxPages } from '../src/activities/mysql/inbox-pages';
+import { migrate } from '../src/activities/mysql/migrate';
+import { loadConfig } from '../src/config';
+import { createLogger } from '../src/logger';
+import { projectRoot } from '../src/paths';
+import { OfflineInbox } from '../src/routing/offline-inbox';
+
+const INBOX = Number(process.env['BENCH_INBOX'] ?? 1_000_000);
+const TOTAL = Number(process.env['BENCH_TOTAL'] ?? 5_000_000);
+const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 500);
+/** Rows of one statement while filling. */
+const STEP = 50_000;
+const USER = 'bench-reader';
+const DATABASE = 'im_bench_inbox';
+
+async function main(): Promise<void> {
+  const url = await prepareDatabase(new URL(loadConfig(process.env).MYSQL_URL));
+  const db = Database.open({ url, connections: 4, deadlineMs: 30_000 });
+  try {
+    await fill(db);
+    const results = await measure(db);
+    mkdirSync(join(projectRoot(), 'bench', 'results'), { recursive: true });
+    const file = join(projectRoot(), 'bench', 'results', 'inbox-pages.json');
+    writeFileSync(file, `${JSON.stringify({ inbox: INBOX, total: TOTAL, ...results }, null, 2)}\n`);
+    console.log(results);
+  } finally {
+    await db.close();
+  }
+}
+
+/** A database beside the service's own; kept, so that a second run need not fill it again. */
+async function prepareDatabase(url: URL): Promise<string> {
+  const admin = await createConnection(url.href);
+  await admin.query(`CREATE DATABASE IF NOT EXISTS ${DATABASE}`);
+  await admin.end();
+  url.pathname = `/${DATABASE}`;
+  await migrate(url.href, join(projectRoot(), 'migrations'));
+  return url.href;
+}
+
+/** Every user's messages are mixed with the others', as they come in life. */
+async function fill(db: Database): Promise<void> {
+  const [state] = await db.select<{ n: number | null }>('SELECT MAX(id) AS n FROM messages');
+  const every = Math.max(1, Math.round(TOTAL / INBOX));
+  const user = `IF(n % ${every} = 0, '${USER}', CONCAT('user-', n % 1000))`;
+  for (let from = state?.n ?? 0; from < TOTAL; from += STEP) {
+    const numbers = `(SELECT ${from} + a.d + 10 * b.d + 100 * c.d + 1000 * e.d + 10000 * f.d + 1 AS n
+      FROM ${DIGITS} a, ${DIGITS} b, ${DIGITS} c, ${DIGITS} e,
+        (SELECT 0 AS d UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4) f) numbers`;
+    await db.execute(
+      `INSERT INTO messages (id, msg_id, conversation_type, conversation_key, sequence_number,
+         sender_id, recipient_id, content, timestamp, created_at)
+       SELECT n, CONCAT('bench-', n), 'private', CONCAT('a-sender/', ${user}), n, 'a-sender', ${user},
+         REPEAT('x', 200), n, n FROM ${numbers}`,
+    );
+    await db.execute(
+      `INSERT INTO inbox (user_id, position, msg_id, expires_at)
+       SELECT ${user}, n, CONCAT('bench-', n), 9000000000000 FROM ${numbers}`,
+    );
+    process.stderr.write(`\r${Math.min(from + STEP, TOTAL)} of ${TOTAL} messages`);
+  }
+  await db.execute(
+    `REPLACE INTO inbox_heads (user_id, last_position, pending)
+     SELECT user_id, MAX(position), COUNT(*) FROM inbox WHERE state = 0 GROUP BY user_id`,
+  );
+  await db.execute('ANALYZE TABLE messages, inbox, inbox_heads');
+  process.stderr.write('\n');
+}
+
+const DIGITS = `(SELECT 0 AS d UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5
+  UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9)`;
+
+async function measure(db: Database): Promise<Record<string, object | number>> {
+  const inbox = new OfflineInbox({
+    pages: new InboxPages(db),
+    inbox: new Inbox(db),
+    now: Date.now,
+    log: createLogger('silent', 'bench'),
+  });
+  const [near] = await db.select<{ id: string }>(
+    'SELECT msg_id AS id FROM inbox WHERE user_id = ? ORDER BY position DESC LIMIT 1 OFFSET 100',
+    [USER],
+  );
+  const kinds = {
+    first: () => inbox.page(USER, undefined, 100),
+    last: () => inbox.page(USER, near?.id, 100),
+    count: () => inbox.count(USER),
+  };
+  const times: Record<keyof typeof kinds, number[]> = { first: [], last: [], count: [] };
+  // In turn, so that what else the machine does hits all alike; the first rounds only warm up.
+  for (let round = -50; round < ROUNDS; round++) {
+    for (const [kind, run] of Object.entries(kinds)) {
+      const began = performance.now();
+      await run();
+      if (round >= 0) times[kind as keyof typeof kinds].push(performance.now() - began);
+    }
+  }
+  const [first, last, count] = [times.first, times.last, times.count].map(summary);
+  return {
+    first: first ?? {},
+    last: last ?? {},
+    count: count ?? {},
+    lastToFirst: Number(((last?.p99 ?? 0) / (first?.p99 ?? 1)).toFixed(2)),
+  };
+}
+
+function summary(times: number[]): { p50: number; p99: number } {
+  const sorted = [...times].sort((a, b) => a - b);
+  const at = (q: number): number => Number((sorted[Math.floor(sorted.length * q)] ?? 0).toFixed(2));
+  return { p50: at(0.5), p99: at(0.99) };
+}
+
+main().catch((error: unknown) => {
+  console.error(error);
+  process.exit(1);
+});

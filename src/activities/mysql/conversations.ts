@@ -1,0 +1,181 @@
+/** Conversations as their members see them: history by sequence number, and what is unread. */
+import { conversationOf } from '../../domain/ids';
+import type { Conversation } from '../../domain/ids';
+import type { SequencedMessage } from '../../domain/message';
+import type { MessageFacts } from '../../domain/receipts';
+import { MAX_ROWS } from './chunks';
+import type { Database } from './database';
+import { MESSAGE_COLUMNS, toMessage } from './message-rows';
+import type { MessageRow } from './message-rows';
+
+/** A message that a member has not read. */
+export interface UnreadMessage extends MessageFacts {
+  readonly sequenceNumber: number;
+}
+
+/** How many messages of a conversation a member has not read. */
+export interface UnreadCount {
+  readonly conversation: Conversation;
+  readonly count: number;
+}
+
+/** Groups of one user that are counted; more are not told. */
+export const MAX_GROUPS = 200;
+
+export class Conversations {
+  constructor(private readonly db: Database) {}
+
+  /** Who wrote a stored message, and where; `undefined` when it is not stored. */
+  async facts(msgId: string): Promise<MessageFacts | undefined> {
+    const [row] = await this.db.select<
+      Pick<MessageRow, 'sender_id' | 'conversation_type' | 'conversation_key' | 'created_at'>
+    >(
+      `SELECT sender_id, conversation_type, conversation_key, created_at
+       FROM messages WHERE msg_id = ?`,
+      [msgId],
+    );
+    if (!row) return undefined;
+    return {
+      msgId,
+      senderId: row.sender_id,
+      conversation: conversationOf(row.conversation_type, row.conversation_key),
+      acceptedAt: row.created_at,
+    };
+  }
+
+  /** Whether any message of the conversation is stored. */
+  async exists({ type, key }: Conversation): Promise<boolean> {
+    const rows = await this.db.select(
+      'SELECT 1 FROM messages WHERE conversation_type = ? AND conversation_key = ? LIMIT 1',
+      [type, key],
+    );
+    return rows.length > 0;
+  }
+
+  /** The first `limit` messages with a sequence number above `afterSequence`. */
+  async messagesAfter(
+    { type, key }: Conversation,
+    afterSequence: number,
+    limit: number,
+  ): Promise<SequencedMessage[]> {
+    const rows = await this.db.select<MessageRow>(
+      `SELECT ${MESSAGE_COLUMNS} FROM messages m FORCE INDEX (ix_messages_conversation)
+       WHERE m.conversation_type = ? AND m.conversation_key = ? AND m.sequence_number > ?
+       ORDER BY m.sequence_number LIMIT ?`,
+      [type, key, afterSequence, limit],
+    );
+    return rows.map(toMessage);
+  }
+
+  /** The highest sequence number stored, 0 when there is none. */
+  async lastSequence({ type, key }: Conversation): Promise<number> {
+    const [row] = await this.db.select<{ n: number | null }>(
+      `SELECT MAX(sequence_number) AS n FROM messages
+       WHERE conversation_type = ? AND conversation_key = ?`,
+      [type, key],
+    );
+    return row?.n ?? 0;
+  }
+
+  /** How far a member has read a group, 0 when they never said. */
+  async groupReadUpTo(userId: string, groupId: string): Promise<number> {
+    const [row] = await this.db.select<{ n: number }>(
+      'SELECT up_to_sequence AS n FROM group_reads WHERE user_id = ? AND group_id = ?',
+      [userId, groupId],
+    );
+    return row?.n ?? 0;
+  }
+
+  /** Raises how far a member has read; it never falls. */
+  async raiseGroupRead(userId: string, groupId: string, to: number): Promise<void> {
+    await this.db.execute(
+      `INSERT INTO group_reads (user_id, group_id, up_to_sequence) VALUES (?, ?, ?)
+       ON DUPLICATE KEY UPDATE up_to_sequence = GREATEST(up_to_sequence, VALUES(up_to_sequence))`,
+      [userId, groupId, to],
+    );
+  }
+
+  /** The first unread messages to the user in a private conversation, up to a sequence number. */
+  async unreadInPrivate(
+    userId: string,
+    conversation: Conversation,
+    upTo: number,
+  ): Promise<UnreadMessage[]> {
+    const rows = await this.db.select<UnreadRow>(
+      `SELECT ${UNREAD_COLUMNS} FROM messages m FORCE INDEX (ix_messages_unread)
+       WHERE m.recipient_id = ? AND m.read_at IS NULL AND m.conversation_key = ?
+         AND m.sequence_number <= ?
+       ORDER BY m.sequence_number LIMIT ${MAX_ROWS}`,
+      [userId, conversation.key, upTo],
+    );
+    return rows.map((row) => ({ ...row, conversation }));
+  }
+
+  /** The first messages of others in (after, upTo] of a group that the member has not read. */
+  async unreadInGroup(
+    userId: string,
+    conversation: Conversation,
+    after: number,
+    upTo: number,
+  ): Promise<UnreadMessage[]> {
+    const rows = await this.db.select<UnreadRow>(
+      `SELECT ${UNREAD_COLUMNS} FROM messages m FORCE INDEX (ix_messages_conversation)
+       WHERE m.conversation_type = 'group' AND m.conversation_key = ?
+         AND m.sequence_number > ? AND m.sequence_number <= ? AND m.sender_id <> ?
+         AND ${NOT_READ_BY}
+       ORDER BY m.sequence_number LIMIT ${MAX_ROWS}`,
+      [conversation.key, after, upTo, userId, userId],
+    );
+    return rows.map((row) => ({ ...row, conversation }));
+  }
+
+  /** The private conversations with messages that the user has not read. */
+  async unreadPrivate(userId: string): Promise<UnreadCount[]> {
+    const rows = await this.db.select<{ key: string; n: number }>(
+      `SELECT conversation_key AS \`key\`, COUNT(*) AS n
+       FROM messages FORCE INDEX (ix_messages_unread)
+       WHERE recipient_id = ? AND read_at IS NULL
+       GROUP BY conversation_key ORDER BY conversation_key`,
+      [userId],
+    );
+    return rows.map(({ key, n }) => ({ conversation: conversationOf('private', key), count: n }));
+  }
+
+  /** The groups of which the user has read something, or for whose messages they had to wait. */
+  async groupsOf(userId: string): Promise<string[]> {
+    const rows = await this.db.select<{ key: string }>(
+      `SELECT group_id AS \`key\` FROM group_reads WHERE user_id = ?
+       UNION
+       SELECT m.conversation_key FROM inbox i JOIN messages m ON m.msg_id = i.msg_id
+       WHERE i.user_id = ? AND m.conversation_type = 'group'
+       LIMIT ${MAX_GROUPS}`,
+      [userId, userId],
+    );
+    return rows.map((row) => row.key);
+  }
+
+  /** Messages of a group that a member has not read, from the first that they had to wait for. */
+  async countUnreadInGroup(userId: string, groupId: string): Promise<number> {
+    const [row] = await this.db.select<{ n: number }>(
+      `SELECT COUNT(*) AS n FROM messages m
+       WHERE m.conversation_type = 'group' AND m.conversation_key = ? AND m.sender_id <> ?
+         AND m.sequence_number > COALESCE(
+           (SELECT up_to_sequence FROM group_reads WHERE user_id = ? AND group_id = ?),
+           (SELECT MIN(first.sequence_number) - 1 FROM inbox i
+              JOIN messages first ON first.msg_id = i.msg_id
+              WHERE i.user_id = ? AND first.conversation_type = 'group'
+                AND first.conversation_key = ?), 0)
+         AND ${NOT_READ_BY}`,
+      [groupId, userId, userId, groupId, userId, groupId, userId],
+    );
+    return row?.n ?? 0;
+  }
+}
+
+type UnreadRow = Omit<UnreadMessage, 'conversation'>;
+
+const UNREAD_COLUMNS = `m.msg_id AS msgId, m.sender_id AS senderId, m.created_at AS acceptedAt,
+  m.sequence_number AS sequenceNumber`;
+
+const NOT_READ_BY = `NOT EXISTS (SELECT 1 FROM read_receipts r
+  WHERE r.msg_id = m.msg_id AND r.reader_id = ?)`;

@@ -1,0 +1,189 @@
+/**
+ * Who is in a large group, from when to when: what was accepted during a stay is for that user.
+ * Changes carry their times, so that they may be told again, or late, and change nothing then.
+ */
+import type { MembershipChange } from '../../domain/roster';
+import { chunks } from './chunks';
+import type { Database, Queryable } from './database';
+import { lockGroup } from './group-log';
+
+/** A member as a group's members are first written down. */
+export interface FirstMember {
+  readonly userId: string;
+  /** unix ms; both 0 when not known, or absent */
+  readonly joinedAt: number;
+  readonly presentSince: number;
+}
+
+export class GroupStays {
+  constructor(private readonly db: Database) {}
+
+  /** Whether the group is a large one with all its members written down. */
+  async isActive(groupId: string): Promise<boolean> {
+    const rows = await this.db.select(
+      'SELECT 1 FROM large_groups WHERE group_id = ? AND active_at IS NOT NULL',
+      [groupId],
+    );
+    return rows.length > 0;
+  }
+
+  /** Makes the group a large one; its changes are written down from now on. */
+  async begin(groupId: string): Promise<void> {
+    await this.db.execute(
+      'INSERT INTO large_groups (group_id) VALUES (?) ON DUPLICATE KEY UPDATE group_id = group_id',
+      [groupId],
+    );
+  }
+
+  /** Writes down members who are in the group already. */
+  async add(groupId: string, members: readonly FirstMember[]): Promise<void> {
+    await this.db.transaction(async (tx) => {
+      await lockGroup(tx, groupId);
+      for (const piece of chunks(members)) {
+        await addReaders(tx, piece);
+        const open = await openStays(tx, groupId, piece);
+        const rows = piece
+          .filter(({ userId }) => !open.has(userId))
+          .map(({ userId, joinedAt }) => [userId, groupId, joinedAt, 0]);
+        await insertStays(tx, rows);
+      }
+    });
+  }
+
+  /** All members are written down: ends the stays of those who left meanwhile. */
+  async activate(groupId: string, now: number): Promise<void> {
+    await this.db.transaction(async (tx) => {
+      await lockGroup(tx, groupId);
+      const left = await tx.select<{ user_id: string; left_at: number }>(
+        `SELECT user_id, MAX(left_at) AS left_at FROM group_memberships
+         WHERE group_id = ? AND left_at IS NOT NULL GROUP BY user_id`,
+        [groupId],
+      );
+      for (const { user_id, left_at } of left) await endStay(tx, groupId, user_id, left_at);
+      await tx.execute('UPDATE large_groups SET active_at = ? WHERE group_id = ?', [now, groupId]);
+    });
+  }
+
+  private async largeAmong(groupIds: readonly string[]): Promise<Set<string>> {
+    const found = new Set<string>();
+    for (const piece of chunks(groupIds)) {
+      const rows = await this.db.select<{ group_id: string }>(
+        'SELECT group_id FROM large_groups WHERE group_id IN (?)',
+        [piece],
+      );
+      for (const row of rows) found.add(row.group_id);
+    }
+    return found;
+  }
+
+  /**
+   * The changes that have to be applied: not those of groups that are not large, nor joins of users who
+   * are written down already, as all are who come with the news that a large group was made.
+   */
+  async relevant(changes: readonly MembershipChange[]): Promise<MembershipChange[]> {
+    const large = await this.largeAmong([...new Set(changes.map(({ groupId }) => groupId))]);
+    const ofLarge = changes.filter(({ groupId }) => large.has(groupId));
+    const times = new Map<string, number>();
+    for (const change of ofLarge) times.set(nameOf(change), (times.get(nameOf(change)) ?? 0) + 1);
+    const present = new Set<string>();
+    for (const piece of chunks(ofLarge)) {
+      const rows = await this.db.select<{ groupId: string; userId: string }>(
+        `SELECT group_id AS groupId, user_id AS userId FROM group_memberships
+         WHERE (user_id, group_id) IN (?) AND left_at IS NULL`,
+        [piece.map(({ userId, groupId }) => [userId, groupId])],
+      );
+      for (const row of rows) present.add(nameOf(row));
+    }
+    return ofLarge.filter((change) => {
+      const isAlone = times.get(nameOf(change)) === 1;
+      return !(change.type === 'join' && isAlone && present.has(nameOf(change)));
+    });
+  }
+
+  /** Writes down a join or a leave of a large group; `presentSince` (unix ms) is 0 for an absent user. */
+  async apply(change: MembershipChange, presentSince: number): Promise<void> {
+    const { groupId, userId, at } = change;
+    await this.db.transaction(async (tx) => {
+      const head = await lockGroup(tx, groupId);
+      if (change.type === 'leave') return this.leave(tx, change);
+      const later = await tx.select(
+        `SELECT 1 FROM group_memberships WHERE user_id = ? AND group_id = ?
+           AND (left_at IS NULL OR left_at > ?) LIMIT 1`,
+        [userId, groupId, at],
+      );
+      if (later.length > 0) return;
+      await addReaders(tx, [{ userId, joinedAt: at, presentSince }]);
+      const [first] = await tx.select<{ position: number | null }>(
+        'SELECT MIN(position) AS position FROM group_log WHERE group_id = ? AND accepted_at >= ?',
+        [groupId, at],
+      );
+      const before = first?.position ? first.position - 1 : head;
+      await insertStays(tx, [[userId, groupId, at, before]]);
+    });
+  }
+
+  private async leave(tx: Queryable, { groupId, userId, at }: MembershipChange): Promise<void> {
+    if (await endStay(tx, groupId, userId, at)) return;
+    // While the members are being written down this user's stay may come later: end it then.
+    await tx.execute(
+      `INSERT INTO group_memberships (user_id, group_id, joined_at, left_at, position)
+       SELECT ?, group_id, 0, ?, 0 FROM large_groups WHERE group_id = ? AND active_at IS NULL
+       ON DUPLICATE KEY UPDATE user_id = group_memberships.user_id`,
+      [userId, at, groupId],
+    );
+  }
+}
+
+/** No id contains `/`. */
+function nameOf({ groupId, userId }: { groupId: string; userId: string }): string {
+  return `${groupId}/${userId}`;
+}
+
+async function endStay(
+  tx: Queryable,
+  groupId: string,
+  userId: string,
+  at: number,
+): Promise<boolean> {
+  const result = await tx.execute(
+    `UPDATE group_memberships SET left_at = ?
+     WHERE user_id = ? AND group_id = ? AND left_at IS NULL AND joined_at <= ?`,
+    [at, userId, groupId, at],
+  );
+  return result.affectedRows > 0;
+}
+
+async function openStays(
+  tx: Queryable,
+  groupId: string,
+  members: readonly FirstMember[],
+): Promise<Set<string>> {
+  const rows = await tx.select<{ user_id: string }>(
+    'SELECT user_id FROM group_memberships WHERE group_id = ? AND user_id IN (?) AND left_at IS NULL',
+    [groupId, members.map(({ userId }) => userId)],
+  );
+  return new Set(rows.map((row) => row.user_id));
+}
+
+/** Readers who are there stay as they are: the presence watch knows better. */
+async function addReaders(tx: Queryable, members: readonly FirstMember[]): Promise<void> {
+  const rows = members.map(({ userId, presentSince }) => [
+    userId,
+    presentSince > 0 ? 2 : 0,
+    presentSince,
+  ]);
+  await tx.execute(
+    `INSERT INTO group_readers (user_id, state, present_since) VALUES ?
+     ON DUPLICATE KEY UPDATE user_id = group_readers.user_id`,
+    [rows],
+  );
+}
+
+async function insertStays(tx: Queryable, rows: readonly (string | number)[][]): Promise<void> {
+  if (rows.length === 0) return;
+  await tx.execute(
+    `INSERT INTO group_memberships (user_id, group_id, joined_at, position) VALUES ?
+     ON DUPLICATE KEY UPDATE user_id = group_memberships.user_id`,
+    [rows],
+  );
+}

@@ -1,0 +1,111 @@
+/** Receipts on their way to the sender: those not published yet, and what they come to. */
+import { conversationOf } from '../../domain/ids';
+import type { ConversationType } from '../../domain/ids';
+import { FIRST_READERS } from '../../domain/receipts';
+import type { Receipt } from '../../domain/receipts';
+import { chunks, MAX_ROWS } from './chunks';
+import type { Database } from './database';
+
+/** A receipt that Kafka does not have yet. */
+export interface UnpublishedReceipt extends Receipt {
+  readonly id: number;
+}
+
+interface ReceiptRow extends Omit<UnpublishedReceipt, 'conversation'> {
+  readonly type: ConversationType;
+  readonly key: string;
+}
+
+export class ReceiptLog {
+  constructor(private readonly db: Database) {}
+
+  /** The oldest unpublished receipts for messages of this sender. */
+  async unpublished(senderId: string, limit: number): Promise<UnpublishedReceipt[]> {
+    const rows = await this.db.select<ReceiptRow>(
+      `SELECT id, msg_id AS msgId, sender_id AS senderId, reader_id AS readerId,
+         device_id AS deviceId, conversation_type AS type, conversation_key AS \`key\`,
+         read_at AS readAt
+       FROM read_receipts WHERE published_at IS NULL AND sender_id = ? ORDER BY id LIMIT ?`,
+      [senderId, Math.min(limit, MAX_ROWS)],
+    );
+    return rows.map(({ type, key, ...row }) => ({
+      ...row,
+      conversation: conversationOf(type, key),
+    }));
+  }
+
+  /** Notes that Kafka has these receipts. */
+  async markPublished(ids: readonly number[], at: number): Promise<void> {
+    for (const piece of chunks(ids)) {
+      // READ COMMITTED and by their keys: no gap is locked into which receipts are being written.
+      await this.db.transaction((tx) =>
+        tx.execute(
+          `UPDATE read_receipts FORCE INDEX (PRIMARY) SET published_at = ?
+           WHERE id IN (?) AND published_at IS NULL`,
+          [at, piece],
+        ),
+      );
+    }
+  }
+
+  /** Makes the summaries of these messages anew from all of their receipts. */
+  async summarize(msgIds: readonly string[]): Promise<void> {
+    for (const piece of chunks([...new Set(msgIds)].sort())) {
+      const counts = await this.db.select<SummaryRow>(
+        `SELECT msg_id, COUNT(DISTINCT reader_id) AS readers, MIN(read_at) AS first,
+           MAX(read_at) AS last, MIN(reader_id) AS reader
+         FROM read_receipts WHERE msg_id IN (?) GROUP BY msg_id ORDER BY msg_id`,
+        [piece],
+      );
+      if (counts.length === 0) continue;
+      const rows: unknown[][] = [];
+      for (const { msg_id, readers, first, last, reader } of counts) {
+        // One after another, and only for groups: a page must not take the whole pool.
+        const named = readers === 1 ? [reader] : await this.firstReaders(msg_id);
+        rows.push([msg_id, readers, first, last, JSON.stringify(named)]);
+      }
+      await this.db.execute(
+        `INSERT INTO read_summaries (msg_id, reader_count, first_read_at, last_read_at, first_readers)
+         VALUES ? ON DUPLICATE KEY UPDATE
+           first_readers = IF(VALUES(reader_count) >= reader_count, VALUES(first_readers), first_readers),
+           first_read_at = LEAST(first_read_at, VALUES(first_read_at)),
+           last_read_at = GREATEST(last_read_at, VALUES(last_read_at)),
+           reader_count = GREATEST(reader_count, VALUES(reader_count))`,
+        [rows],
+      );
+    }
+  }
+
+  /** Senders with receipts that have waited since before `recordedBefore`, after `afterSenderId`. */
+  async sendersWaiting(
+    afterSenderId: string,
+    recordedBefore: number,
+    limit: number,
+  ): Promise<string[]> {
+    const rows = await this.db.select<{ sender_id: string }>(
+      `SELECT DISTINCT sender_id FROM read_receipts
+       WHERE published_at IS NULL AND sender_id > ? AND recorded_at < ?
+       ORDER BY sender_id LIMIT ?`,
+      [afterSenderId, recordedBefore, Math.min(limit, MAX_ROWS)],
+    );
+    return rows.map((row) => row.sender_id);
+  }
+
+  private async firstReaders(msgId: string): Promise<string[]> {
+    const rows = await this.db.select<{ reader_id: string }>(
+      `SELECT reader_id FROM read_receipts WHERE msg_id = ?
+       GROUP BY reader_id ORDER BY MIN(read_at), reader_id LIMIT ${FIRST_READERS}`,
+      [msgId],
+    );
+    return rows.map((row) => row.reader_id);
+  }
+}
+
+interface SummaryRow {
+  readonly msg_id: string;
+  readonly readers: number;
+  readonly first: number;
+  readonly last: number;
+  /** Any one of them. */
+  readonly reader: string;
+}

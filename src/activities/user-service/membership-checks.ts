@@ -1,0 +1,135 @@
+/**
+ * Whether a user is in a group, asked for one by one: for large groups, whose members are not kept.
+ * Remembered, corrected by `membership_change`, asked anew in the background when old.
+ */
+import { LRUCache } from 'lru-cache';
+import { ImError, messageOf } from '../../domain/errors';
+import type { MembershipChange } from '../../domain/roster';
+import type { Logger } from '../../logger';
+import type { Metrics } from '../../metrics';
+import { requireNoError, USER_ERROR } from './client';
+import type { UserServiceClient, UserServiceResponse } from './client';
+
+/** How long "not a member" is remembered, ms: short, the news of a join may be under way. */
+const NO_TTL_MS = 1_000;
+/** Pause before the user service is asked again after a failure, ms. */
+const RETRY_MS = 2_000;
+
+export interface MembershipChecksOptions {
+  readonly client: Pick<UserServiceClient, 'call'>;
+  /** Answers remembered. */
+  readonly max: number;
+  /** How old a yes may be before it is asked for anew in the background, ms. */
+  readonly refreshMs: number;
+  readonly now: () => number;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
+interface Verdict {
+  readonly isMember: boolean;
+  freshUntil: number;
+}
+
+interface Question {
+  readonly answer: Promise<boolean>;
+  /** What Kafka told meanwhile: newer than the answer. */
+  change: boolean | undefined;
+}
+
+interface MembershipResponse extends UserServiceResponse {
+  readonly is_member: boolean;
+}
+
+export class MembershipChecks {
+  private readonly known: LRUCache<string, Verdict>;
+  private readonly asking = new Map<string, Question>();
+
+  constructor(private readonly options: MembershipChecksOptions) {
+    this.known = new LRUCache({ max: options.max });
+  }
+
+  /** Rejects with SERVICE_UNAVAILABLE when it is not known and the user service is away. */
+  async isMember(groupId: string, userId: string): Promise<boolean> {
+    const name = nameOf(groupId, userId);
+    const verdict = this.known.get(name);
+    const now = this.options.now();
+    if (!verdict) return this.ask(name, groupId, userId);
+    if (verdict.freshUntil >= now) return verdict.isMember;
+    // A no is short-lived and waits for the news; a yes serves while it is asked for anew.
+    if (!verdict.isMember) return this.ask(name, groupId, userId);
+    verdict.freshUntil = now + RETRY_MS;
+    void this.refresh(name, groupId, userId);
+    return true;
+  }
+
+  apply({ groupId, userId, type }: MembershipChange): void {
+    const name = nameOf(groupId, userId);
+    const question = this.asking.get(name);
+    if (question) question.change = type === 'join';
+    if (this.known.has(name)) this.keep(name, type === 'join');
+  }
+
+  /** Changes may have been missed: every answer is asked for anew when next needed. */
+  distrust(): void {
+    for (const verdict of this.known.values()) verdict.freshUntil = 0;
+  }
+
+  private async refresh(name: string, groupId: string, userId: string): Promise<void> {
+    try {
+      await this.ask(name, groupId, userId);
+    } catch (error) {
+      this.options.metrics.userServiceStale.inc();
+      this.options.log.debug({ err: messageOf(error) }, 'serving the last known membership');
+    }
+  }
+
+  private ask(name: string, groupId: string, userId: string): Promise<boolean> {
+    const running = this.asking.get(name);
+    if (running) return running.answer;
+    const answer = this.validate(groupId, userId)
+      .then((isMember) => {
+        const newest = this.asking.get(name)?.change ?? isMember;
+        this.keep(name, newest);
+        return newest;
+      })
+      .finally(() => this.asking.delete(name));
+    this.asking.set(name, { answer, change: undefined });
+    return answer;
+  }
+
+  private async validate(groupId: string, userId: string): Promise<boolean> {
+    let response: MembershipResponse;
+    try {
+      response = await this.options.client.call('ValidateGroupMembership', {
+        user_id: userId,
+        group_id: groupId,
+      });
+      if (isAbsence(response.error_code)) return false;
+      requireNoError('ValidateGroupMembership', response);
+    } catch (error) {
+      const detail = 'the user service is unavailable';
+      throw new ImError('SERVICE_UNAVAILABLE', detail, { cause: error });
+    }
+    return response.is_member;
+  }
+
+  private keep(name: string, isMember: boolean): void {
+    const { now, refreshMs } = this.options;
+    this.known.set(name, { isMember, freshUntil: now() + (isMember ? refreshMs : NO_TTL_MS) });
+  }
+}
+
+/** Neither an unknown user nor one of an unknown group is a member. */
+function isAbsence(errorCode: number): boolean {
+  return (
+    errorCode === USER_ERROR.userNotFound ||
+    errorCode === USER_ERROR.groupNotFound ||
+    errorCode === USER_ERROR.invalidRequest
+  );
+}
+
+/** No id contains `/`. */
+function nameOf(groupId: string, userId: string): string {
+  return `${groupId}/${userId}`;
+}

@@ -1,0 +1,105 @@
+/** The endpoints for clients: each request is counted, authenticated, read, answered, in this order. */
+import bodyParser from '@koa/bodyparser';
+import Router from '@koa/router';
+import type { Context, Middleware } from 'koa';
+import { DeadlineError, withDeadline } from '../../activities/deadline';
+import { ImError } from '../../domain/errors';
+import type { Endpoint } from './endpoint';
+import { Problem } from './problem';
+import type { RateLimits } from './rate-limits';
+import type { TokenVerifier } from './token-verifier';
+
+export interface ClientApiOptions {
+  readonly endpoints: readonly Endpoint[];
+  readonly tokens: TokenVerifier;
+  readonly limits: RateLimits;
+  /** How long an endpoint may work on one request, ms. */
+  readonly deadlineMs: number;
+  /** Requests worked on at once; more are refused. */
+  readonly maxInFlight: number;
+  readonly bodyMaxBytes: number;
+}
+
+/** A router with every endpoint. */
+export function clientApi(options: ClientApiOptions): Router {
+  const router = new Router();
+  const readBody = bodyReader(options.bodyMaxBytes);
+  const inFlight = { count: 0 };
+  for (const endpoint of options.endpoints) {
+    // A colon before the name where OpenAPI has braces around it.
+    const path = endpoint.path.replace(/\{(\w+)\}/g, ':$1');
+    router.register(
+      path,
+      [endpoint.method],
+      [admitted(inFlight, options.maxInFlight), answered(endpoint, options, readBody)],
+    );
+  }
+  return router;
+}
+
+/** Over capacity the caller hears of it at once; nothing queues. */
+function admitted(inFlight: { count: number }, max: number): Middleware {
+  return async (_ctx, next) => {
+    if (inFlight.count >= max) {
+      throw new ImError('SERVICE_UNAVAILABLE', `${max} requests are in flight`);
+    }
+    inFlight.count += 1;
+    try {
+      await next();
+    } finally {
+      inFlight.count -= 1;
+    }
+  };
+}
+
+function answered(endpoint: Endpoint, options: ClientApiOptions, readBody: Middleware): Middleware {
+  const { limits, tokens, deadlineMs } = options;
+  return async (ctx) => {
+    await limits.takeForAddress(ctx);
+    const caller = await tokens.verify(ctx.headers.authorization);
+    await limits.takeForUser(ctx, caller.userId);
+    if (endpoint.body) await readJson(ctx, readBody);
+    const reply = await bounded(
+      endpoint.handle({
+        caller,
+        params: ctx['params'] as unknown,
+        query: ctx.query,
+        body: (ctx.request as { body?: unknown }).body,
+      }),
+      deadlineMs,
+    );
+    ctx.status = reply.status;
+    ctx.set({ ...reply.headers });
+    ctx.body = reply.body;
+  };
+}
+
+async function bounded<T>(work: Promise<T>, deadlineMs: number): Promise<T> {
+  try {
+    return await withDeadline(work, deadlineMs, 'the request');
+  } catch (error) {
+    if (!(error instanceof DeadlineError)) throw error;
+    throw new ImError('SERVICE_UNAVAILABLE', error.message, { cause: error });
+  }
+}
+
+async function readJson(ctx: Context, readBody: Middleware): Promise<void> {
+  if (!ctx.is('application/json')) {
+    throw new Problem('UNSUPPORTED_MEDIA_TYPE', 'the body must be application/json');
+  }
+  await readBody(ctx, () => Promise.resolve());
+}
+
+function bodyReader(maxBytes: number): Middleware {
+  return bodyParser({
+    enableTypes: ['json'],
+    jsonLimit: maxBytes,
+    parsedMethods: ['POST', 'PUT', 'PATCH', 'DELETE'],
+    onError: (error) => {
+      const { status } = error as { status?: number };
+      if (status === 413 || status === 415) throw error;
+      // A parser's own message quotes the body, which is content; inflating fails without a status.
+      throw new Problem('INVALID_REQUEST', 'the body is not a JSON object or array');
+    },
+  });
+}

@@ -1,0 +1,102 @@
+/**
+ * One description for each endpoint: the router, the validation, the OpenAPI document and the table of
+ * tests are made from it, so that none of them can be forgotten.
+ */
+import { z } from 'zod';
+import type { Caller } from './token-verifier';
+import { Problem } from './problem';
+import type { ProblemCode } from './problem';
+
+export type Method = 'GET' | 'POST' | 'DELETE';
+
+export interface Call<Params, Query, Body> {
+  readonly caller: Caller;
+  readonly params: Params;
+  readonly query: Query;
+  readonly body: Body;
+}
+
+export interface Reply {
+  readonly status: number;
+  readonly body: object;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** What a request brings, before it is looked at. */
+export interface RawCall {
+  readonly caller: Caller;
+  readonly params: unknown;
+  readonly query: unknown;
+  readonly body: unknown;
+}
+
+/** An endpoint whose types are folded away. */
+export interface Endpoint {
+  readonly method: Method;
+  /** As OpenAPI writes it: `/api/v1/things/{id}`. */
+  readonly path: string;
+  readonly operationId: string;
+  readonly summary: string;
+  readonly description?: string;
+  readonly params: z.ZodType | undefined;
+  readonly query: z.ZodType | undefined;
+  readonly body: z.ZodType | undefined;
+  /** Form of each successful answer, by status. */
+  readonly answers: Readonly<Record<number, z.ZodType>>;
+  /** Codes of its own, beyond those any endpoint may answer. */
+  readonly problems: readonly ProblemCode[];
+  /** Throws a {@link Problem} or an `ImError`. */
+  readonly handle: (call: RawCall) => Promise<Reply>;
+}
+
+const nothing = z.unknown();
+
+interface Definition<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType> extends Omit<
+  Endpoint,
+  'params' | 'query' | 'body' | 'problems' | 'handle'
+> {
+  readonly params?: P;
+  readonly query?: Q;
+  readonly body?: B;
+  readonly problems?: readonly ProblemCode[];
+  handle: (call: Call<z.output<P>, z.output<Q>, z.output<B>>) => Promise<Reply>;
+}
+
+/** Describes an endpoint; its handler gets only what its schemas let through. */
+export function endpoint<
+  P extends z.ZodType = typeof nothing,
+  Q extends z.ZodType = typeof nothing,
+  B extends z.ZodType = typeof nothing,
+>(definition: Definition<P, Q, B>): Endpoint {
+  const { params, query, body, handle } = definition;
+  return {
+    ...definition,
+    params,
+    query,
+    body,
+    problems: definition.problems ?? [],
+    handle: async (raw) =>
+      handle({
+        caller: raw.caller,
+        params: checked(params ?? nothing, raw.params, 'path') as z.output<P>,
+        query: checked(query ?? nothing, raw.query, 'query') as z.output<Q>,
+        body: checked(body ?? nothing, raw.body, 'body') as z.output<B>,
+      }),
+  };
+}
+
+/** A 200. */
+export function ok(body: object): Reply {
+  return { status: 200, body };
+}
+
+/** Says where and what kind of thing is wrong, never the value that was sent. */
+function checked(schema: z.ZodType, value: unknown, where: string): unknown {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const at = issue && issue.path.length > 0 ? `${where}.${issue.path.join('.')}` : where;
+  const what =
+    issue?.code === 'custom' || issue?.code === 'invalid_format' ? issue.message : issue?.code;
+  throw new Problem('INVALID_REQUEST', `${at}: ${what ?? 'invalid'}`);
+}

@@ -1,0 +1,136 @@
+/**
+ * Who calls: bearer tokens, JWS with HS256 and a secret, or with public keys of a JWKS.
+ *
+ * The algorithms are fixed by which of the two is configured: a public key can never be taken for a
+ * secret, and `none` is never on the list.
+ */
+// jose ships ES modules only, which CommonJS reaches by import() alone.
+import type * as Jose from 'jose' with { 'resolution-mode': 'import' };
+import { idProblem, MAX_USER_ID_BYTES } from '../../domain/ids';
+import { ImError } from '../../domain/errors';
+import { jwksFromFile } from './jwks-file';
+import { Problem } from './problem';
+
+export const SCOPES = ['im:compliance', 'im:operator'] as const;
+export type Scope = (typeof SCOPES)[number];
+
+export interface Caller {
+  readonly userId: string;
+  readonly scopes: ReadonlySet<Scope>;
+}
+
+export interface TokenOptions {
+  readonly secret: string;
+  /** URL or file of a JWKS; given, the secret counts for nothing. */
+  readonly jwks: string | undefined;
+  readonly issuer: string | undefined;
+  readonly audience: string | undefined;
+  /** How far the issuer's clock may be off, s. */
+  readonly clockToleranceS: number;
+}
+
+export const SECRET_ALGORITHMS = ['HS256'];
+export const KEY_ALGORITHMS = ['RS256', 'ES256', 'EdDSA'];
+/** How long an issuer may take to give its keys, ms. */
+const JWKS_DEADLINE_MS = 3_000;
+/** How long keys are used before they are fetched again, ms; an unknown key id fetches sooner. */
+const JWKS_CACHE_MS = 10 * 60_000;
+/** An unknown key id fetches no more often than this, ms: made-up ones must not flood the issuer. */
+const JWKS_COOLDOWN_MS = 10_000;
+
+type Keys = Uint8Array | Jose.JWTVerifyGetKey;
+
+export class TokenVerifier {
+  private constructor(
+    private readonly jose: typeof Jose,
+    private readonly keys: Keys,
+    private readonly options: TokenOptions,
+  ) {}
+
+  /** Rejects when the file of a JWKS cannot be read; a URL is asked when the first token comes. */
+  static async create(options: TokenOptions): Promise<TokenVerifier> {
+    const jose = await import('jose');
+    return new TokenVerifier(jose, await keysOf(jose, options), options);
+  }
+
+  /**
+   * The caller named by an Authorization header. Throws a {@link Problem} UNAUTHENTICATED, or
+   * SERVICE_UNAVAILABLE when the issuer does not give its keys.
+   */
+  async verify(header: string | undefined): Promise<Caller> {
+    const token = /^Bearer ([\w-]+\.[\w-]+\.[\w-]+)$/i.exec(header ?? '')?.[1];
+    if (!token) {
+      throw unauthenticated(
+        'a bearer token is needed',
+        header === undefined ? '' : 'invalid_request',
+      );
+    }
+    const { payload } = await this.check(token);
+    // Signed or not, a claim can be anything.
+    const { sub, scope } = payload as Record<string, unknown>;
+    if (typeof sub !== 'string' || idProblem(sub, MAX_USER_ID_BYTES)) {
+      throw unauthenticated('sub is not the id of a user', 'invalid_token');
+    }
+    const words = typeof scope === 'string' ? scope.split(' ') : [];
+    return { userId: sub, scopes: new Set(SCOPES.filter((known) => words.includes(known))) };
+  }
+
+  private async check(token: string): Promise<Jose.JWTVerifyResult> {
+    const { jose, keys, options } = this;
+    const rules = {
+      algorithms: options.jwks ? KEY_ALGORITHMS : SECRET_ALGORITHMS,
+      issuer: options.issuer,
+      audience: options.audience,
+      clockTolerance: options.clockToleranceS,
+      requiredClaims: ['exp', 'sub'],
+    };
+    try {
+      // Each overload takes one kind of key.
+      return typeof keys === 'function'
+        ? await jose.jwtVerify(token, keys, rules)
+        : await jose.jwtVerify(token, keys, rules);
+    } catch (error) {
+      if (this.isIssuersFault(error)) {
+        throw new ImError('SERVICE_UNAVAILABLE', 'the keys of the issuer cannot be had', {
+          cause: error,
+        });
+      }
+      throw unauthenticated(reasonOf(error), 'invalid_token');
+    }
+  }
+
+  /** What jose throws when a key set does not come, is none, or the network fails. */
+  private isIssuersFault(error: unknown): boolean {
+    const { errors } = this.jose;
+    if (error instanceof errors.JWKSTimeout || error instanceof errors.JWKSInvalid) return true;
+    if (error instanceof errors.JOSEError) return error.code === 'ERR_JOSE_GENERIC';
+    // jose refuses a key that does not suit the algorithm with a TypeError; fetch's has a cause.
+    return !(error instanceof TypeError) || error.cause !== undefined;
+  }
+}
+
+async function keysOf(jose: typeof Jose, { jwks, secret }: TokenOptions): Promise<Keys> {
+  if (!jwks) return new TextEncoder().encode(secret);
+  if (!/^https?:/.test(jwks)) return jwksFromFile(jose, jwks);
+  return jose.createRemoteJWKSet(new URL(jwks), {
+    timeoutDuration: JWKS_DEADLINE_MS,
+    cacheMaxAge: JWKS_CACHE_MS,
+    cooldownDuration: JWKS_COOLDOWN_MS,
+  });
+}
+
+/** Why a token is refused, in words that tell nothing about the token itself. */
+function reasonOf(error: unknown): string {
+  const { code, claim } = error as { code?: string; claim?: string };
+  if (code === 'ERR_JWT_EXPIRED') return 'the token has expired';
+  if (code === 'ERR_JWT_CLAIM_VALIDATION_FAILED') return `the claim ${claim} is missing or wrong`;
+  return 'the token is not valid';
+}
+
+/** RFC 6750 §3: the challenge names an error only when there was a token. */
+function unauthenticated(detail: string, error: string): Problem {
+  const challenge = error
+    ? `Bearer realm="im-service", error="${error}"`
+    : 'Bearer realm="im-service"';
+  return new Problem('UNAUTHENTICATED', detail, { 'www-authenticate': challenge });
+}

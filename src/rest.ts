@@ -1,0 +1,83 @@
+/** The part of the server that REST needs alone: who calls, what they may ask, what follows from it. */
+import { Conversations } from './activities/mysql/conversations';
+import { InboxPages } from './activities/mysql/inbox-pages';
+import { ReadReceipts } from './activities/mysql/read-receipts';
+import { ReceiptPages } from './activities/mysql/receipt-pages';
+import { RateLimiter } from './activities/redis/rate-limiter';
+import { WakeClaims } from './activities/redis/wake-claims';
+import { Memberships } from './activities/user-service/memberships';
+import { conversationEndpoints } from './api/endpoints/conversations';
+import { offlineEndpoints } from './api/endpoints/offline';
+import { receiptEndpoints } from './api/endpoints/receipts';
+import type { ClientOptions } from './api/http-app';
+import { RateLimits } from './api/rest/rate-limits';
+import { TokenVerifier } from './api/rest/token-verifier';
+import type { Parts } from './parts';
+import { ConversationAccess } from './routing/conversation-access';
+import { OfflineInbox } from './routing/offline-inbox';
+import { ReadMarks } from './routing/read-marks';
+import { ReceiptWakes } from './temporal/receipt-wakes';
+
+export interface Rest {
+  readonly client: ClientOptions;
+  close(): Promise<void>;
+}
+
+export async function createRest(parts: Parts): Promise<Rest> {
+  const { config, database, redis, inbox, metrics, log } = parts;
+  const now = Date.now;
+  const wakes = new ReceiptWakes({
+    ...parts,
+    taskQueue: config.IM_TEMPORAL_TASK_QUEUE,
+    claims: new WakeClaims(redis),
+  });
+  const memberships = new Memberships({
+    address: config.USER_SERVICE_ADDRESS,
+    deadlineMs: config.IM_USER_SERVICE_DEADLINE_MS,
+  });
+  const conversations = new Conversations(database);
+  const inboxPages = new InboxPages(database);
+  const access = new ConversationAccess({ conversations, memberships });
+  const marks = new ReadMarks({
+    ...parts,
+    receipts: new ReadReceipts(database, now),
+    conversations,
+    inbox: inboxPages,
+    access,
+    wake: (senderId) => wakes.request(senderId),
+    now,
+  });
+  const client: ClientOptions = {
+    endpoints: [
+      ...offlineEndpoints(new OfflineInbox({ pages: inboxPages, inbox, now, log })),
+      ...receiptEndpoints({ marks, pages: new ReceiptPages(database), conversations, access }),
+      ...conversationEndpoints({ conversations, access, marks }),
+    ],
+    tokens: await TokenVerifier.create({
+      secret: config.JWT_SECRET,
+      jwks: config.IM_JWT_JWKS,
+      issuer: config.IM_JWT_ISSUER,
+      audience: config.IM_JWT_AUDIENCE,
+      clockToleranceS: config.IM_JWT_CLOCK_TOLERANCE_S,
+    }),
+    limits: new RateLimits({
+      limiter: new RateLimiter(redis),
+      perUser: config.IM_RATE_LIMIT_USER,
+      perAddress: config.IM_RATE_LIMIT_ADDRESS,
+      metrics,
+      log,
+    }),
+    deadlineMs: config.IM_HTTP_DEADLINE_MS,
+    maxInFlight: config.IM_HTTP_MAX_IN_FLIGHT,
+    bodyMaxBytes: config.IM_HTTP_BODY_MAX_BYTES,
+    corsOrigins: config.IM_CORS_ORIGINS,
+    trustedProxies: config.IM_HTTP_TRUSTED_PROXIES,
+  };
+  return {
+    client,
+    close: async () => {
+      await wakes.close();
+      memberships.close();
+    },
+  };
+}

@@ -1,0 +1,154 @@
+/**
+ * Keeps group messages for the members who were away (architecture §4): content once, and an inbox row
+ * for each of them, or, in a large group, one entry in the group's log.
+ *
+ * A member was there when the registry has them with a device that connected no later than the second
+ * the message was accepted in: then a gateway held that device when the message came. Whoever connected
+ * later gets a row, for the gateways may have read the message before. So it does not matter when, or
+ * how often, a message is worked on: after a crash in the middle the rows that are there stay, and each
+ * member who was away gets theirs, present or not by then. Who was there at the first attempt and has
+ * gone at the second gets a row too: what they were pushed comes again, which clients tell by `msg_id`;
+ * nothing is lost.
+ */
+import type { Presence, PresenceAnswer } from '../activities/etcd/presence';
+import type { Refusal } from '../activities/kafka/batches';
+import { dataErrorOf } from '../activities/mysql/database';
+import type { GroupLog } from '../activities/mysql/group-log';
+import type { MessageStore } from '../activities/mysql/message-store';
+import type { Groups } from '../activities/user-service/groups';
+import type { OfflineEntry } from '../domain/inbox';
+import type { SequencedMessage } from '../domain/message';
+import type { Metrics } from '../metrics';
+import type { ContentSteps } from './content';
+import type { LargeGroups } from './large-groups';
+
+/** Rows of one transaction: larger ones gain little and hold their locks for longer. */
+const MAX_ROWS = 1_000;
+/** Messages of one transaction. */
+const MAX_MESSAGES = 200;
+
+const CONFLICT = 'msg_id belongs to another message';
+
+export interface GroupFanoutDeps {
+  readonly groups: Pick<Groups, 'membersAt'>;
+  readonly large: Pick<LargeGroups, 'isLarge' | 'makeLarge'>;
+  readonly presence: Pick<Presence, 'lookupMany'>;
+  readonly messages: Pick<MessageStore, 'storeOffline'>;
+  readonly groupLog: Pick<GroupLog, 'append'>;
+  readonly content: Pick<ContentSteps, 'seal'>;
+  /** Called after each transaction with the users for whom something new waits. */
+  readonly onStored: (userIds: Iterable<string>) => void;
+  /** Called with users for whom something waits and who have appeared since it was sent. */
+  readonly onAwoken: (userIds: Iterable<string>) => void;
+  readonly metrics: Metrics;
+}
+
+export class GroupFanout {
+  constructor(private readonly deps: GroupFanoutDeps) {}
+
+  /**
+   * Keeps messages of one partition, in their order; may be repeated. Rejects when that cannot be done
+   * now: MySQL is away, or the user service while the group is unknown.
+   */
+  async keep(messages: readonly SequencedMessage[]): Promise<Refusal[]> {
+    const refusals = new Map<string, string>();
+    const small = new Batch((entries) => this.store(entries, refusals));
+    const logs = new Map<string, SequencedMessage[]>();
+    for (const message of messages) {
+      const groupId = message.conversation.key;
+      const absent = await this.absentMembers(message);
+      const sealed = await this.deps.content.seal(message);
+      if (absent !== 'large') await small.add({ message: sealed, recipients: absent });
+      else logs.set(groupId, [...(logs.get(groupId) ?? []), sealed]);
+    }
+    await small.flush();
+    for (const [groupId, sealed] of logs) await this.append(groupId, sealed, refusals);
+    return messages.map(({ msgId }) => refusals.get(msgId));
+  }
+
+  private async absentMembers(message: SequencedMessage): Promise<string[] | 'large'> {
+    const { groups, large, presence } = this.deps;
+    const { acceptedAt, senderId } = message;
+    const groupId = message.conversation.key;
+    if (await large.isLarge(groupId)) return 'large';
+    const members = await groups.membersAt(groupId, acceptedAt);
+    if (members === 'large') {
+      await large.makeLarge(groupId);
+      return 'large';
+    }
+    const answers = await presence.lookupMany(members);
+    return members.filter(
+      (userId) => userId !== senderId && !wasThere(answers.get(userId), acceptedAt),
+    );
+  }
+
+  /** Stores entries in one transaction; what the database will never take is found one by one. */
+  private async store(
+    entries: readonly OfflineEntry[],
+    refusals: Map<string, string>,
+  ): Promise<void> {
+    const { messages, onStored, metrics } = this.deps;
+    try {
+      const { newRows, conflicting } = await messages.storeOffline(entries);
+      for (const { message } of conflicting) refusals.set(message.msgId, CONFLICT);
+      metrics.fanoutRows.inc(newRows.size);
+      onStored(newRows.keys());
+    } catch (error) {
+      const reason = dataErrorOf(error);
+      if (reason === undefined) throw error;
+      const [only, another] = entries;
+      if (only && !another) refusals.set(only.message.msgId, `MySQL does not take it: ${reason}`);
+      else for (const entry of entries) await this.store([entry], refusals);
+    }
+  }
+
+  private async append(
+    groupId: string,
+    messages: readonly SequencedMessage[],
+    refusals: Map<string, string>,
+  ): Promise<void> {
+    try {
+      const { conflicting, awoken } = await this.deps.groupLog.append(groupId, messages);
+      for (const { msgId } of conflicting) refusals.set(msgId, CONFLICT);
+      this.deps.onAwoken(awoken);
+    } catch (error) {
+      const reason = dataErrorOf(error);
+      if (reason === undefined) throw error;
+      const [only, another] = messages;
+      if (only && !another) refusals.set(only.msgId, `MySQL does not take it: ${reason}`);
+      else for (const message of messages) await this.append(groupId, [message], refusals);
+    }
+  }
+}
+
+/** Entries gathered until there are enough rows for a transaction; an entry of more is split. */
+class Batch {
+  private entries: OfflineEntry[] = [];
+  private rows = 0;
+
+  constructor(private readonly store: (entries: readonly OfflineEntry[]) => Promise<void>) {}
+
+  async add({ message, recipients }: OfflineEntry): Promise<void> {
+    let from = 0;
+    do {
+      const piece = recipients.slice(from, from + MAX_ROWS - this.rows);
+      this.entries.push({ message, recipients: piece });
+      this.rows += piece.length;
+      from += piece.length;
+      if (this.rows >= MAX_ROWS || this.entries.length >= MAX_MESSAGES) await this.flush();
+    } while (from < recipients.length);
+  }
+
+  async flush(): Promise<void> {
+    const { entries } = this;
+    this.entries = [];
+    this.rows = 0;
+    if (entries.length > 0) await this.store(entries);
+  }
+}
+
+function wasThere(answer: PresenceAnswer | undefined, acceptedAt: number): boolean {
+  // The registry has whole seconds.
+  const second = Math.floor(acceptedAt / 1_000);
+  return answer?.certain === true && answer.devices.some((device) => device.connectedAt <= second);
+}

@@ -1,0 +1,116 @@
+/**
+ * The way of a group message (spec, "Group Message Flow"), top to bottom.
+ *
+ * In the steady state it costs two trips to Redis and its share of one append to Kafka, whatever the
+ * size of the group: gateways push it to the members they hold, the worker keeps it for the others.
+ */
+import type { BatchingProducer } from '../activities/kafka/producer';
+import { TOPICS } from '../activities/kafka/topics';
+import type { MessageStates } from '../activities/redis/message-states';
+import type { Groups } from '../activities/user-service/groups';
+import { asImError, ImError, messageOf } from '../domain/errors';
+import { encodeGroup } from '../domain/group-records';
+import type { GroupStatus, SequencedMessage } from '../domain/message';
+import { validateGroup } from '../domain/validation';
+import type { RawMessage } from '../domain/validation';
+import { failed, succeeded } from './answer';
+import type { RouteAnswer } from '../domain/routing';
+import type { Degradation } from './answer';
+import type { ContentSteps } from './content';
+import type { Recall } from './recall';
+import type { Reservation, Reservations } from './reservation';
+import { Turns } from './turns';
+
+export type GroupAnswer = RouteAnswer<GroupStatus>;
+
+export interface GroupRouterDeps {
+  readonly groups: Pick<Groups, 'requireMember'>;
+  readonly reservations: Reservations;
+  readonly content: Pick<ContentSteps, 'screen'>;
+  readonly producer: Pick<BatchingProducer, 'append'>;
+  readonly states: MessageStates;
+  readonly recall: Recall;
+}
+
+export class GroupRouter {
+  private readonly turns = new Turns();
+
+  constructor(private readonly deps: GroupRouterDeps) {}
+
+  /** Routes one message. Never rejects for what can go wrong with a message: that is in the answer. */
+  async route(request: RawMessage & { group_id: string }): Promise<GroupAnswer> {
+    const now = Date.now();
+    try {
+      const message = validateGroup(request, now);
+      const memberCount = await this.deps.groups.requireMember(request.group_id, message.senderId);
+      const reserved = await this.deps.reservations.reserve(message);
+      const { sequenceNumber } = reserved;
+      const answer =
+        reserved.kind === 'again'
+          ? originalAnswer(sequenceNumber)
+          : await this.publish({ ...message, sequenceNumber, acceptedAt: now }, reserved);
+      return answer.success ? { ...answer, memberCount } : answer;
+    } catch (error) {
+      if (error instanceof ImError) return failed(error);
+      throw error;
+    }
+  }
+
+  /** From the sequence number on: whatever fails now is recorded, so that a retry may go on at once. */
+  private async publish(
+    message: SequencedMessage,
+    reservation: Reservation,
+  ): Promise<RouteAnswer<GroupStatus>> {
+    const { msgId, conversation, sequenceNumber } = message;
+    const { owner } = reservation;
+    const turn = this.turns.enter(conversation.key);
+    try {
+      // Plain, also where content is encrypted at rest: gateways cannot decrypt (contracts.md).
+      const content = this.deps.content.screen(message);
+      if (reservation.doubtful) {
+        const stored = await this.deps.recall.find({ ...message, content });
+        // Redis had forgotten the message, MySQL had not.
+        if (stored) {
+          await this.deps.states.restore(owner, stored);
+          return originalAnswer(stored.message.sequenceNumber);
+        }
+      }
+      if (turn.mine) await turn.mine;
+      const value = encodeGroup({ ...message, content });
+      const appending = this.deps.producer.append(TOPICS.group, { key: conversation.id, value });
+      turn.leave();
+      await appending;
+      const deliveredAt = Date.now();
+      const unrecorded = await this.record({ msgId, owner, state: 'published', deliveredAt });
+      return succeeded('published', sequenceNumber, unrecorded);
+    } catch (error) {
+      const known = asImError(error, 'ROUTING_FAILED', 'internal failure');
+      // Not recorded: the lease ends by itself, and a retry goes on then.
+      await this.record({ msgId, owner, state: 'failed', detail: known.message });
+      if (!(error instanceof ImError)) throw error;
+      return failed(known, sequenceNumber);
+    } finally {
+      turn.leave();
+    }
+  }
+
+  /** Records the answer for retries and GetMessageStatus; the message is safe even if that fails. */
+  private async record(
+    finish: Parameters<MessageStates['finish']>[0],
+  ): Promise<Degradation | undefined> {
+    try {
+      await this.deps.states.finish(finish);
+      return undefined;
+    } catch (error) {
+      return { code: 'STORAGE_ERROR', detail: `the status was not recorded: ${messageOf(error)}` };
+    }
+  }
+}
+
+/** The answer the message had the first time, naming the repetition (architecture §3). */
+function originalAnswer(sequenceNumber: number): RouteAnswer<GroupStatus> {
+  return succeeded('published', sequenceNumber, {
+    code: 'DUPLICATE_MESSAGE',
+    detail: 'this message was routed before; this is its answer',
+  });
+}

@@ -1,0 +1,82 @@
+/**
+ * Calls to Temporal, debounced: for one key the first goes out at once, those that follow become one
+ * for each pause at most. So calls grow with users, not with messages.
+ */
+import { messageOf } from '../domain/errors';
+import type { Logger } from '../logger';
+
+export interface DebouncedCallsOptions {
+  /** One call for a key; has its own deadline. A call that fails is left to the sweep. */
+  readonly call: (key: string) => Promise<void>;
+  /** Time between two calls for one key, ms. */
+  readonly pauseMs: number;
+  /** Calls at once: a Temporal server on two cores takes about 100 a second (architecture §2). */
+  readonly concurrency: number;
+  /** Keys with a call under way or within their pause; beyond it requests are dropped. */
+  readonly maxKeys: number;
+  readonly dropped: () => void;
+  readonly log: Logger;
+}
+
+export class DebouncedCalls {
+  /** Keys that are not to be called for now; true when they were requested again meanwhile. */
+  private readonly recent = new Map<string, { again: boolean; timer?: NodeJS.Timeout }>();
+  private readonly queue: string[] = [];
+  private readonly calls = new Set<Promise<void>>();
+  private closed = false;
+
+  constructor(private readonly options: DebouncedCallsOptions) {}
+
+  /** Asks for a call; returns at once and never throws. */
+  request(key: string): void {
+    if (this.closed) return;
+    const recent = this.recent.get(key);
+    if (recent) {
+      recent.again = true;
+      return;
+    }
+    if (this.recent.size >= this.options.maxKeys) {
+      this.options.dropped();
+      return;
+    }
+    this.recent.set(key, { again: false });
+    this.queue.push(key);
+    this.next();
+  }
+
+  /** Drops what waits, and resolves when the calls under way have ended. */
+  async close(): Promise<void> {
+    this.closed = true;
+    this.queue.length = 0;
+    for (const { timer } of this.recent.values()) clearTimeout(timer);
+    await Promise.all(this.calls);
+  }
+
+  private next(): void {
+    if (this.calls.size >= this.options.concurrency) return;
+    const key = this.queue.shift();
+    if (key === undefined) return;
+    const call = this.call(key).finally(() => {
+      this.calls.delete(call);
+      if (!this.closed) this.next();
+    });
+    this.calls.add(call);
+  }
+
+  private async call(key: string): Promise<void> {
+    // What is requested from here on may have come too late for this call.
+    const timer = setTimeout(() => this.afterPause(key), this.options.pauseMs);
+    this.recent.set(key, { again: false, timer });
+    try {
+      await this.options.call(key);
+    } catch (error) {
+      this.options.log.warn({ err: messageOf(error) }, 'Temporal not called, left to the sweep');
+    }
+  }
+
+  private afterPause(key: string): void {
+    const again = this.recent.get(key)?.again ?? false;
+    this.recent.delete(key);
+    if (again) this.request(key);
+  }
+}

@@ -1,0 +1,66 @@
+/** Members who are away: each gets the message once, in their inbox and then on their devices. */
+import type { Database } from '../../src/activities/mysql/database';
+import type { RunningWorker } from '../../src/worker';
+import { people, rowsOf, stored, TestGroup } from '../support/groups';
+import { unique } from '../support/ids';
+import { openDatabase } from '../support/mysql';
+import { startSystem } from '../support/system';
+import type { TestSystem } from '../support/system';
+import { waitFor } from '../support/wait';
+import { startTestWorker, workerReady } from '../support/worker';
+
+let system: TestSystem;
+let worker: RunningWorker;
+let db: Database;
+
+beforeAll(async () => {
+  // A consumer group of its own: other tests' workers ask other user services.
+  system = await startSystem({ GROUP_FANOUT_MAX: '10000', IM_KAFKA_CLIENT_ID: unique('im') });
+  worker = await startTestWorker(system.config);
+  db = await openDatabase();
+  await workerReady(worker);
+}, 90_000);
+afterAll(async () => {
+  await worker.close();
+  await db.close();
+  await system.close();
+});
+
+test('5,000 members, half of them away: each of those has one row, nobody else has any', async () => {
+  const members = people(5_000);
+  const [present, absent] = [members.slice(0, 2_500), members.slice(2_500)];
+  const group = await TestGroup.make(system, members);
+  for (let i = 0; i < present.length; i += 500) {
+    const some = present.slice(i, i + 500);
+    await Promise.all(some.map((userId) => system.gateway.connect(userId, 'phone')));
+  }
+  const [msgId] = (await group.sendMany(present[0] as string, 1)) as [string];
+  await waitFor('the last row', 30_000, async () => (await rowsOf(db, msgId)).length >= 2_500);
+  await stored(db, await group.sendMany(present[0] as string, 1));
+  expect(await rowsOf(db, msgId)).toEqual([...absent].sort());
+}, 120_000);
+
+test('who comes back gets what they missed in sequence order, without asking', async () => {
+  const [alice, bob] = [unique('alice'), unique('bob')];
+  const group = await TestGroup.make(system, [alice, bob]);
+  const sent = await group.sendMany(alice, 30);
+  await stored(db, sent);
+  await system.gateway.connect(bob, 'phone');
+  const pushes = await system.gateway.received(bob, 30);
+  expect(pushes.map((push) => push.msg_id)).toEqual(sent);
+  expect(pushes.map((push) => push.sequence_number)).toEqual(sent.map((_, i) => i + 1));
+  expect(system.gateway.pushesOf(alice)).toEqual([]);
+  expect(await system.client.status(sent[0] as string)).toMatchObject({ status: 'delivered' });
+});
+
+test('who leaves gets nothing sent after, who joins nothing from before', async () => {
+  const [alice, bob, carol] = [unique('alice'), unique('bob'), unique('carol')];
+  const group = await TestGroup.make(system, [alice, bob]);
+  const before = await group.sendMany(alice, 3);
+  await group.leave(bob);
+  await group.join(carol);
+  const after = await group.sendMany(alice, 3);
+  await stored(db, [...before, ...after]);
+  for (const msgId of before) expect(await rowsOf(db, msgId)).toEqual([bob]);
+  for (const msgId of after) expect(await rowsOf(db, msgId)).toEqual([carol]);
+});

@@ -1,0 +1,155 @@
+/** The sender hears of it: from the REST call to the topic, the gateway and the summaries. */
+import type { Client } from '@temporalio/client';
+import type { Database } from '../../src/activities/mysql/database';
+import { MessageStore } from '../../src/activities/mysql/message-store';
+import { ReadReceipts } from '../../src/activities/mysql/read-receipts';
+import { startServer } from '../../src/server';
+import type { RunningWorker } from '../../src/worker';
+import { unique } from '../support/ids';
+import { openDatabase } from '../support/mysql';
+import { offline, series } from '../support/records';
+import { ReceiptListener } from '../support/receipts';
+import { RestClient } from '../support/rest-client';
+import { startSystem } from '../support/system';
+import type { TestSystem } from '../support/system';
+import { waitFor } from '../support/wait';
+import { connectTemporal, startTestWorker } from '../support/worker';
+
+describe('the sender of a message that was read', () => {
+  let system: TestSystem;
+  let worker: RunningWorker;
+  let temporal: Client;
+  let db: Database;
+  let store: MessageStore;
+  let rest: RestClient;
+  let topic: ReceiptListener;
+
+  beforeAll(async () => {
+    // No limit: one user reads more in a test than a person does.
+    system = await startSystem({ IM_RATE_LIMIT_USER: '0', IM_RATE_LIMIT_ADDRESS: '0' });
+    worker = await startTestWorker(system.config);
+    temporal = await connectTemporal(system.config);
+    db = await openDatabase();
+    store = new MessageStore(db, { ttlMs: 600_000 });
+    rest = new RestClient(`http://127.0.0.1:${system.server.httpPort}`);
+    topic = await ReceiptListener.start();
+    await waitFor('the worker to be ready', 40_000, async () => {
+      return (await fetch(`http://127.0.0.1:${worker.httpPort}/ready`)).status === 200;
+    });
+  }, 90_000);
+  afterAll(async () => {
+    await topic.stop();
+    await worker.close();
+    await temporal.connection.close();
+    await db.close();
+    await system.close();
+  });
+
+  const wakesOf = async (port: number) => {
+    const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+    return Number(/read_receipt_wakes_total\{outcome="woken"\} (\d+)/.exec(text)?.[1] ?? 0);
+  };
+
+  test('hears it on the topic, on their devices and in the summary', async () => {
+    const { message } = offline();
+    const { msgId, senderId, recipientId } = message;
+    await store.storeOffline([{ message, recipients: [recipientId] }]);
+    await system.gateway.connect(senderId, 'phone');
+    await system.gateway.connect(senderId, 'laptop');
+    const readAt = Date.now();
+    const body = { msg_id: msgId, read_at: readAt, device_id: 'tablet' };
+    await rest.post(recipientId, '/api/v1/messages/read', body);
+    await waitFor('the event', 10_000, () => Promise.resolve(topic.of(senderId).length > 0));
+    const told = {
+      msg_id: msgId,
+      sender_id: senderId,
+      reader_id: recipientId,
+      conversation_id: message.conversation.id,
+      read_at: readAt,
+    };
+    expect(topic.of(senderId)).toEqual([{ ...told, device_id: 'tablet' }]);
+    const pushes = () =>
+      system.gateway.receipts.filter((push) => (push as { msg_id: string }).msg_id === msgId);
+    await waitFor('the push', 5_000, () => Promise.resolve(pushes().length > 0));
+    // Both devices are on one gateway, which is told once.
+    expect(pushes()).toEqual([told]);
+    const path = `/api/v1/messages/receipts?msg_id=${msgId}`;
+    expect((await rest.get(senderId, path)).body.summary).toEqual({
+      reader_count: 1,
+      first_read_at: readAt,
+      last_read_at: readAt,
+      first_readers: [recipientId],
+    });
+    const handle = temporal.workflow.getHandle(`read-receipts/${senderId}`);
+    expect(await handle.result()).toEqual({ published: 1 });
+  }, 30_000);
+
+  test('hears of receipts that two servers took, and none is lost between two windows', async () => {
+    const second = await startServer(system.config);
+    const other = new RestClient(`http://127.0.0.1:${second.httpPort}`);
+    const [sender, reader] = [unique('sender'), unique('reader')];
+    const entries = series(60, reader, sender);
+    await store.storeOffline(entries);
+    try {
+      // Over more than two windows, so that some fall on their edges.
+      for (const [i, { message }] of entries.entries()) {
+        const client = i % 2 ? other : rest;
+        await client.post(reader, '/api/v1/messages/read', { msg_id: message.msgId });
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+      await waitFor('all events', 15_000, () => Promise.resolve(topic.of(sender).length >= 60));
+      const ids = topic.of(sender).map((event) => event.msg_id);
+      expect(ids.sort()).toEqual(entries.map((entry) => entry.message.msgId).sort());
+    } finally {
+      await second.close();
+    }
+  }, 60_000);
+
+  test('hears of 10,000 receipts in 10 s by at most 50 calls to Temporal', async () => {
+    const [sender, reader] = [unique('sender'), unique('reader')];
+    const entries = series(10_000, reader, sender);
+    for (let i = 0; i < entries.length; i += 2_000) {
+      await store.storeOffline(entries.slice(i, i + 2_000));
+    }
+    const [before, began] = [await wakesOf(system.server.httpPort), Date.now()];
+    // 40 clients, each as fast as it can be.
+    let next = 0;
+    const client = async () => {
+      for (let entry = entries[next++]; entry; entry = entries[next++]) {
+        const body = { msg_id: entry.message.msgId };
+        // As clients do: 503 says "try again".
+        while ((await rest.post(reader, '/api/v1/messages/read', body)).status !== 200);
+      }
+    };
+    await Promise.all(Array.from({ length: 40 }, client));
+    const seconds = (Date.now() - began) / 1000;
+    await waitFor('all events', 60_000, () => Promise.resolve(topic.of(sender).length >= 10_000));
+    const events = topic.of(sender);
+    expect(new Set(events.map((event) => event.msg_id)).size).toBe(10_000);
+    expect(events).toHaveLength(10_000);
+    const handle = temporal.workflow.getHandle(`read-receipts/${sender}`);
+    expect(await handle.result()).toEqual({ published: 10_000 });
+    const { historyLength } = await handle.describe();
+    const wakes = (await wakesOf(system.server.httpPort)) - before;
+    console.log(`${seconds} s, ${wakes} wakes, ${historyLength} history events`);
+    expect(wakes).toBeLessThanOrEqual(50);
+  }, 180_000);
+
+  test('hears by the sweep of receipts whose wake was lost', async () => {
+    const entry = offline();
+    const { msgId, senderId, recipientId, conversation } = entry.message;
+    await store.storeOffline([entry]);
+    // As a server that died right after the write leaves it.
+    const longAgo = Date.now() - 60_000;
+    await new ReadReceipts(db, () => longAgo).record({
+      msgId,
+      senderId,
+      conversation,
+      readerId: recipientId,
+      deviceId: '',
+      readAt: longAgo,
+    });
+    await temporal.schedule.getHandle('im-sweep').trigger();
+    await waitFor('the event', 20_000, () => Promise.resolve(topic.of(senderId).length === 1));
+  }, 40_000);
+});

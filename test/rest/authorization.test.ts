@@ -1,0 +1,140 @@
+/** Every cell of the README's table under "Authorization". */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Database } from '../../src/activities/mysql/database';
+import { MessageStore } from '../../src/activities/mysql/message-store';
+import { groupConversation } from '../../src/domain/ids';
+import { projectRoot } from '../../src/paths';
+import { unique } from '../support/ids';
+import { openDatabase } from '../support/mysql';
+import { message, offline } from '../support/records';
+import { RestClient, tokenFor } from '../support/rest-client';
+import { startSystem } from '../support/system';
+import type { TestSystem } from '../support/system';
+
+const CONTENT = 'only for its members';
+
+interface Cell {
+  readonly name: string;
+  readonly method: string;
+  readonly path: string;
+  readonly variant: 'private' | 'group';
+  readonly role: string;
+  readonly expected: string;
+}
+
+function cells(): Cell[] {
+  const readme = readFileSync(join(projectRoot(), 'README.md'), 'utf8');
+  const [, section = ''] = readme.split('\n## Authorization\n');
+  const [text = ''] = section.split('\n## ');
+  const rows = text
+    .split('\n')
+    .filter((line) => line.startsWith('|') && !line.startsWith('| --'))
+    .map((line) =>
+      line
+        .split('|')
+        .slice(1, -1)
+        .map((cell) => cell.trim()),
+    );
+  const [head = [], ...body] = rows;
+  return body.flatMap(([endpoints = '', ...expected]) =>
+    [...endpoints.matchAll(/`(\w+) (\S+)`/g)].flatMap(([, method = '', path = '']) =>
+      expected.map((cell, i) => {
+        const variant = endpoints.includes('(group)') ? ('group' as const) : ('private' as const);
+        const role = head[i + 1] ?? '';
+        const name = `${method} ${path} (${variant}) by ${role} is ${cell}`;
+        return { name, method, path, variant, role, expected: cell };
+      }),
+    ),
+  );
+}
+
+describe('who may do what', () => {
+  const users = Object.fromEntries(
+    ['sender', 'recipient', 'member', 'compliance', 'operator', 'nobody'].map((role) => [
+      role,
+      unique(role),
+    ]),
+  ) as Record<string, string>;
+  const scopes: Record<string, string> = { compliance: 'im:compliance', operator: 'im:operator' };
+  const group = unique('group');
+  const msgIds = { private: unique('msg'), group: unique('msg') };
+  let system: TestSystem;
+  let db: Database;
+  let rest: RestClient;
+
+  beforeAll(async () => {
+    system = await startSystem();
+    db = await openDatabase();
+    rest = new RestClient(`http://127.0.0.1:${system.server.httpPort}`);
+    const { sender = '', recipient = '', member = '' } = users;
+    system.users.directory.putGroup(group);
+    for (const user of [sender, recipient, member]) {
+      system.users.directory.addUser(user, user, '');
+      system.users.directory.addMember(group, user);
+    }
+    const toGroup = {
+      ...message({ senderId: sender, msgId: msgIds.group, content: CONTENT }),
+      conversation: groupConversation(group),
+      recipientId: undefined,
+    };
+    await new MessageStore(db, { ttlMs: 600_000 }).storeOffline([
+      offline({
+        senderId: sender,
+        recipientId: recipient,
+        msgId: msgIds.private,
+        content: CONTENT,
+      }),
+      { message: toGroup, recipients: [recipient, member] },
+    ]);
+  });
+  afterAll(async () => {
+    await db.close();
+    await system.close();
+  });
+
+  function request({ path, variant }: Cell): { path: string; body?: object } {
+    const { sender = '', recipient = '' } = users;
+    const id = variant === 'group' ? group : [sender, recipient].sort().join('_');
+    switch (path) {
+      case '/api/v1/messages/read':
+        return { path, body: { msg_id: msgIds[variant] } };
+      case '/api/v1/messages/receipts':
+        return { path: `${path}?msg_id=${msgIds[variant]}` };
+      case '/api/v1/conversations/read':
+        return {
+          path,
+          body: { conversation_type: variant, conversation_id: id, up_to_sequence: 0 },
+        };
+      default:
+        return { path: path.replace('{type}', variant).replace('{id}', id) };
+    }
+  }
+
+  test.each(cells().map((cell) => [cell.name, cell] as const))('%s', async (_name, cell) => {
+    const user = users[cell.role];
+    const headers: Record<string, string> = { 'content-type': 'application/json' };
+    if (user) {
+      const scope = scopes[cell.role];
+      headers['authorization'] = `Bearer ${await tokenFor(user, scope ? { scope } : {})}`;
+    }
+    const { path, body } = request(cell);
+    const answer = await rest.send(cell.method, path, headers, body && JSON.stringify(body));
+    if (cell.expected === 'any') expect([200, 503]).toContain(answer.status);
+    else expect(String(answer.status)).toBe(cell.expected.split(' ')[0]);
+    if (answer.status >= 400) expect(answer.text).not.toContain(CONTENT);
+    if (!cell.expected.endsWith('own')) return;
+    for (const { recipient_id } of answer.body.messages ?? []) {
+      expect(recipient_id).toBe(user);
+    }
+  });
+
+  test('names every endpoint that there is', async () => {
+    const { paths } = await rest.openApi();
+    const documented = Object.entries(paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
+    );
+    const named = new Set(cells().map(({ method, path }) => `${method} ${path}`));
+    expect([...named].sort()).toEqual(documented.sort());
+  });
+});

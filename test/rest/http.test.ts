@@ -1,0 +1,196 @@
+/** What every request to REST gets, whatever it asks. */
+import type { Database } from '../../src/activities/mysql/database';
+import { MessageStore } from '../../src/activities/mysql/message-store';
+import { unique } from '../support/ids';
+import { openDatabase } from '../support/mysql';
+import { message, series } from '../support/records';
+import { RestClient, tokenFor } from '../support/rest-client';
+import { startSystem } from '../support/system';
+import type { TestSystem } from '../support/system';
+
+describe('REST', () => {
+  let system: TestSystem;
+  let db: Database;
+  let rest: RestClient;
+
+  beforeAll(async () => {
+    system = await startSystem({
+      IM_CORS_ORIGINS: 'https://app.example',
+      IM_RATE_LIMIT_USER: '20',
+    });
+    db = await openDatabase();
+    rest = new RestClient(`http://127.0.0.1:${system.server.httpPort}`);
+  });
+  afterAll(async () => {
+    await db.close();
+    await system.close();
+  });
+
+  const bearer = async (user: string) => ({ authorization: `Bearer ${await tokenFor(user)}` });
+
+  test('answers errors as problem details, with a code and the id of the request', async () => {
+    const { status, headers, body } = await rest.get(undefined, '/api/v1/offline');
+    expect(status).toBe(401);
+    expect(headers.get('content-type')).toContain('application/problem+json');
+    expect(headers.get('www-authenticate')).toBe('Bearer realm="im-service"');
+    expect(body).toEqual({
+      type: 'urn:im-service:problem:unauthenticated',
+      title: 'Unauthenticated',
+      status: 401,
+      detail: 'a bearer token is needed',
+      code: 'UNAUTHENTICATED',
+      request_id: headers.get('x-request-id'),
+    });
+    const unknown = await rest.send('GET', '/no/such/thing');
+    expect([unknown.status, unknown.body.code]).toEqual([404, 'NOT_FOUND']);
+    const wrong = await rest.send('POST', '/api/v1/offline');
+    expect([wrong.status, wrong.body.code]).toEqual([405, 'METHOD_NOT_ALLOWED']);
+    expect(wrong.headers.get('allow')).toContain('GET');
+  });
+
+  test('keeps the caller’s request id when it is one, and makes one when it is not', async () => {
+    const kept = await rest.send('GET', '/health', { 'x-request-id': 'trace-1.2:3' });
+    expect(kept.headers.get('x-request-id')).toBe('trace-1.2:3');
+    const made = await rest.send('GET', '/health', { 'x-request-id': 'x'.repeat(500) });
+    expect(made.headers.get('x-request-id')).toMatch(/^[\w-]{36}$/);
+  });
+
+  test('takes JSON alone, of a bounded size', async () => {
+    const auth = await bearer(unique('user'));
+    const post = (type: string, body: string) =>
+      rest.send('POST', '/api/v1/messages/read', { ...auth, 'content-type': type }, body);
+    expect((await post('text/plain', '{}')).body.code).toBe('UNSUPPORTED_MEDIA_TYPE');
+    expect((await post('application/json', '{')).body.code).toBe('INVALID_REQUEST');
+    expect((await post('application/json', '')).body.code).toBe('INVALID_REQUEST');
+    expect((await post('application/json', '[]')).body.code).toBe('INVALID_REQUEST');
+    const huge = JSON.stringify({ msg_id: 'x'.repeat(20_000) });
+    expect((await post('application/json', huge)).body.code).toBe('BODY_TOO_LARGE');
+    const bad = await post('application/json; charset=latin9', '{}');
+    expect(bad.status).toBeLessThan(500);
+  });
+
+  test('carries security headers', async () => {
+    for (const path of ['/health', '/api/v1/offline', '/docs']) {
+      const { headers } = await rest.get(unique('user'), path);
+      expect(headers.get('x-content-type-options')).toBe('nosniff');
+      expect(headers.get('content-security-policy')).toContain("default-src 'none'");
+      expect(headers.get('cache-control')).toBe('no-store');
+    }
+  });
+
+  test('may be called by pages of the configured origins alone', async () => {
+    const preflight = (origin: string) =>
+      rest.send('OPTIONS', '/api/v1/offline', { origin, 'access-control-request-method': 'GET' });
+    const ours = await preflight('https://app.example');
+    expect(ours.headers.get('access-control-allow-origin')).toBe('https://app.example');
+    const foreign = await preflight('https://evil.example');
+    expect(foreign.headers.get('access-control-allow-origin')).toBeNull();
+  });
+
+  test('compresses large pages', async () => {
+    const user = unique('user');
+    await new MessageStore(db, { ttlMs: 600_000 }).storeOffline(series(50, user));
+    const auth = await bearer(user);
+    const large = await rest.send('GET', '/api/v1/offline', { ...auth, 'accept-encoding': 'gzip' });
+    expect(large.headers.get('content-encoding')).toBe('gzip');
+    expect(large.body.messages).toHaveLength(50);
+    const small = await rest.send('GET', '/health', { 'accept-encoding': 'gzip' });
+    expect(small.headers.get('content-encoding')).toBeNull();
+  });
+
+  test('limits the requests of one user, and says so in the headers of the IETF draft', async () => {
+    const [greedy, modest] = [unique('greedy'), unique('modest')];
+    const answers = [];
+    for (let i = 0; i < 22; i++) answers.push(await rest.get(greedy, '/api/v1/offline/count'));
+    expect(answers[0]?.headers.get('ratelimit-policy')).toBe('"user";q=20;w=60');
+    expect(answers[0]?.headers.get('ratelimit')).toMatch(/^"user";r=19;t=\d+$/);
+    const refused = answers.at(-1);
+    expect([refused?.status, refused?.body.code]).toEqual([429, 'RATE_LIMITED']);
+    expect(Number(refused?.headers.get('retry-after'))).toBeGreaterThan(0);
+    expect((await rest.get(modest, '/api/v1/offline/count')).status).toBe(200);
+  });
+
+  test('serves its documentation without loading anything from outside', async () => {
+    const page = await rest.send('GET', '/docs');
+    expect(page.status).toBe(200);
+    expect(page.text).not.toMatch(/<script|<link|<img|https?:\/\/(?!127)/);
+    const { openapi } = (await rest.openApi()) as unknown as { openapi: string };
+    expect(openapi).toBe('3.1.0');
+    for (const path of Object.keys((await rest.openApi()).paths)) expect(page.text).toContain(path);
+  });
+
+  test('measures every route by its pattern, never by its path', async () => {
+    const user = unique('user');
+    await rest.get(user, `/api/v1/conversations/group/${user}/messages`);
+    const { text } = await rest.send('GET', '/metrics');
+    expect(text).toContain('route="/api/v1/conversations/:type/:id/messages"');
+    expect(text).not.toContain(user);
+  });
+});
+
+describe('the history of a conversation', () => {
+  let system: TestSystem;
+  let db: Database;
+  let rest: RestClient;
+  beforeAll(async () => {
+    system = await startSystem();
+    db = await openDatabase();
+    rest = new RestClient(`http://127.0.0.1:${system.server.httpPort}`);
+  });
+  afterAll(async () => {
+    await db.close();
+    await system.close();
+  });
+
+  test('fills the gap above a sequence number, page by page', async () => {
+    const [alice, bob] = [unique('alice'), unique('bob')];
+    await new MessageStore(db, { ttlMs: 600_000 }).storeOffline(series(25, bob, alice));
+    const path = `/api/v1/conversations/private/${alice}_${bob}/messages`;
+    const seen: number[] = [];
+    for (let after = 5, more = true; more;) {
+      const { body } = await rest.get(alice, `${path}?after_sequence=${after}&limit=8`);
+      seen.push(...body.messages.map((m) => m.sequence_number));
+      after = body.next_after_sequence;
+      more = body.has_more;
+    }
+    expect(seen).toEqual(Array.from({ length: 20 }, (_, i) => i + 6));
+  });
+
+  test('of an id that names two pairs of users is shown to the right pair alone', async () => {
+    const x = unique('x');
+    // Both conversations read `a_b_c`: (a_b, c) and (a, b_c).
+    const [a, b, c] = [`${x}a`, `${x}b`, `${x}c`];
+    await new MessageStore(db, { ttlMs: 600_000 }).storeDelivered([
+      {
+        message: message({ senderId: `${a}_${b}`, recipientId: c, content: 'for c' }),
+        deliveredAt: 1,
+        devices: ['d'],
+      },
+    ]);
+    const path = `/api/v1/conversations/private/${a}_${b}_${c}/messages`;
+    expect((await rest.get(c, path)).body.messages).toHaveLength(1);
+    expect((await rest.get(`${a}_${b}`, path)).body.messages).toHaveLength(1);
+    expect((await rest.get(a, path)).status).toBe(404);
+    expect((await rest.get(`${b}_${c}`, path)).status).toBe(404);
+  });
+
+  test('asks a caller with two conversations of one id which they mean', async () => {
+    const x = unique('a');
+    const me = `${x}_b_${x}`;
+    const peers = [`${x}_b`, `b_${x}`];
+    await new MessageStore(db, { ttlMs: 600_000 }).storeDelivered(
+      peers.map((peer) => ({
+        message: message({ senderId: me, recipientId: peer, content: `to ${peer}` }),
+        deliveredAt: 1,
+        devices: ['d'],
+      })),
+    );
+    const path = `/api/v1/conversations/private/${x}_b_${x}_b_${x}/messages`;
+    const unclear = await rest.get(me, path);
+    expect([unclear.status, unclear.body.code]).toEqual([409, 'AMBIGUOUS_CONVERSATION']);
+    for (const peer of peers) {
+      const { body } = await rest.get(me, `${path}?peer_id=${peer}`);
+      expect(body.messages[0]?.content).toBe(`to ${peer}`);
+    }
+  });
+});

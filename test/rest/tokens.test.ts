@@ -1,0 +1,182 @@
+/** Bearer tokens: what is let in, and what is not. */
+import { mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { TokenVerifier } from '../../src/api/rest/token-verifier';
+import type { TokenOptions } from '../../src/api/rest/token-verifier';
+
+const SECRET = 'a secret of the tests, with enough bits in it';
+const now = (): number => Math.floor(Date.now() / 1000);
+
+type Claims = Record<string, unknown>;
+
+async function signed(claims: Claims, secret = SECRET, alg = 'HS256'): Promise<string> {
+  const { SignJWT } = await import('jose');
+  const token = new SignJWT({ sub: 'alice', exp: now() + 60, ...claims });
+  return token.setProtectedHeader({ alg }).sign(new TextEncoder().encode(secret));
+}
+
+function verifier(options: Partial<TokenOptions> = {}): Promise<TokenVerifier> {
+  return TokenVerifier.create({
+    secret: SECRET,
+    jwks: undefined,
+    issuer: undefined,
+    audience: undefined,
+    clockToleranceS: 5,
+    ...options,
+  });
+}
+
+const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+
+describe('a token signed with the secret', () => {
+  test('names its user and those of its scopes that we know', async () => {
+    const token = await signed({ scope: 'im:compliance other im:operator' });
+    const caller = await (await verifier()).verify(`Bearer ${token}`);
+    expect(caller.userId).toBe('alice');
+    expect([...caller.scopes]).toEqual(['im:compliance', 'im:operator']);
+  });
+
+  test.each([
+    ['no header', undefined],
+    ['another scheme', 'Basic YTpi'],
+    ['no token', 'Bearer '],
+    ['two tokens', 'Bearer a.b.c d.e.f'],
+    ['nonsense', 'Bearer a.b.c'],
+  ])('%s is refused', async (_name, header) => {
+    await expect((await verifier()).verify(header)).rejects.toMatchObject({
+      code: 'UNAUTHENTICATED',
+      status: 401,
+    });
+  });
+
+  test.each<[string, () => Promise<string>]>([
+    ['expired', () => signed({ exp: now() - 10 })],
+    ['without exp', () => signed({ exp: undefined })],
+    ['not yet valid', () => signed({ nbf: now() + 60 })],
+    ['without sub', () => signed({ sub: undefined })],
+    ['of a sub that is no id', () => signed({ sub: 'a/b' })],
+    ['of a sub that is too long', () => signed({ sub: 'x'.repeat(129) })],
+    ['with another secret', () => signed({}, 'another secret, with enough bits in it too')],
+    ['with another algorithm', () => signed({}, SECRET.repeat(2), 'HS512')],
+    [
+      'with alg none',
+      () =>
+        Promise.resolve(`${encode({ alg: 'none' })}.${encode({ sub: 'alice', exp: now() + 60 })}.`),
+    ],
+    [
+      'with alg none and a signature',
+      () =>
+        Promise.resolve(
+          `${encode({ alg: 'none' })}.${encode({ sub: 'alice', exp: now() + 60 })}.AA`,
+        ),
+    ],
+    [
+      'with a changed payload',
+      async () =>
+        (await signed({})).replace(/\.[^.]+\./, `.${encode({ sub: 'bob', exp: now() + 60 })}.`),
+    ],
+  ])('%s is refused', async (_name, make) => {
+    await expect((await verifier()).verify(`Bearer ${await make()}`)).rejects.toMatchObject({
+      code: 'UNAUTHENTICATED',
+      headers: { 'www-authenticate': expect.stringContaining('Bearer') as string },
+    });
+  });
+
+  test('counts within the clock tolerance after it expired', async () => {
+    const token = await signed({ exp: now() - 2 });
+    expect((await (await verifier()).verify(`Bearer ${token}`)).userId).toBe('alice');
+  });
+
+  test('must have the issuer and the audience that are configured', async () => {
+    const strict = await verifier({ issuer: 'https://issuer', audience: 'im' });
+    const right = await signed({ iss: 'https://issuer', aud: ['other', 'im'] });
+    expect((await strict.verify(`Bearer ${right}`)).userId).toBe('alice');
+    for (const claims of [{ aud: 'im' }, { iss: 'https://issuer' }, { iss: 'x', aud: 'im' }]) {
+      await expect(strict.verify(`Bearer ${await signed(claims)}`)).rejects.toMatchObject({
+        code: 'UNAUTHENTICATED',
+      });
+    }
+  });
+});
+
+describe('a token signed with a key of a JWKS', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'im-jwks-'));
+  const file = join(folder, 'keys.json');
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  async function keyPair(alg: string, kid: string) {
+    const { exportJWK, generateKeyPair, SignJWT } = await import('jose');
+    const { publicKey, privateKey } = await generateKeyPair(alg, { extractable: true });
+    return {
+      jwk: { ...(await exportJWK(publicKey)), kid, alg },
+      publicKey,
+      token: (sub = 'alice') =>
+        new SignJWT({ sub, exp: now() + 60 }).setProtectedHeader({ alg, kid }).sign(privateKey),
+    };
+  }
+
+  test.each(['RS256', 'ES256', 'EdDSA'])(
+    '%s is let in, and the secret counts for nothing',
+    async (alg) => {
+      const key = await keyPair(alg, alg);
+      writeFileSync(file, JSON.stringify({ keys: [key.jwk] }));
+      const keys = await verifier({ jwks: file });
+      expect((await keys.verify(`Bearer ${await key.token()}`)).userId).toBe('alice');
+      await expect(keys.verify(`Bearer ${await signed({})}`)).rejects.toMatchObject({
+        status: 401,
+      });
+    },
+  );
+
+  test('the public key is no secret: HS256 signed with it is refused', async () => {
+    const { exportSPKI } = await import('jose');
+    const key = await keyPair('RS256', 'one');
+    writeFileSync(file, JSON.stringify({ keys: [key.jwk] }));
+    const token = await signed({}, await exportSPKI(key.publicKey));
+    await expect((await verifier({ jwks: file })).verify(`Bearer ${token}`)).rejects.toMatchObject({
+      status: 401,
+    });
+  });
+
+  test('a file that changes brings new keys and takes old ones away', async () => {
+    const [old, fresh] = [await keyPair('ES256', 'old'), await keyPair('ES256', 'fresh')];
+    writeFileSync(file, JSON.stringify({ keys: [old.jwk] }));
+    const keys = await verifier({ jwks: file });
+    await keys.verify(`Bearer ${await old.token()}`);
+    writeFileSync(file, JSON.stringify({ keys: [fresh.jwk] }));
+    utimesSync(file, new Date(), new Date(Date.now() + 5_000));
+    await new Promise((resolve) => setTimeout(resolve, 1_100));
+    expect((await keys.verify(`Bearer ${await fresh.token()}`)).userId).toBe('alice');
+    await expect(keys.verify(`Bearer ${await old.token()}`)).rejects.toMatchObject({ status: 401 });
+  });
+
+  test('a URL is asked once for many tokens; one that fails is our fault, not the caller’s', async () => {
+    const key = await keyPair('RS256', 'web');
+    let asked = 0;
+    let failing = false;
+    const issuer: Server = createServer((_request, response) => {
+      asked += 1;
+      response.statusCode = failing ? 500 : 200;
+      response.end(JSON.stringify({ keys: [key.jwk] }));
+    });
+    await new Promise<void>((resolve) => issuer.listen(0, '127.0.0.1', () => resolve()));
+    const jwks = `http://127.0.0.1:${(issuer.address() as AddressInfo).port}/keys`;
+    const keys = await verifier({ jwks });
+    const tokens = await Promise.all([key.token('a'), key.token('b'), key.token('c')]);
+    for (const token of tokens) await keys.verify(`Bearer ${token}`);
+    expect(asked).toBe(1);
+    failing = true;
+    await expect((await verifier({ jwks })).verify(`Bearer ${tokens[0]}`)).rejects.toMatchObject({
+      code: 'SERVICE_UNAVAILABLE',
+    });
+    issuer.closeAllConnections();
+    await new Promise((resolve) => issuer.close(resolve));
+    await expect((await verifier({ jwks })).verify(`Bearer ${tokens[0]}`)).rejects.toMatchObject({
+      code: 'SERVICE_UNAVAILABLE',
+    });
+  });
+});

@@ -1,0 +1,37 @@
+/** Encryption for tests: real keys and envelopes, on the MySQL given. */
+import { LocalKeys } from '../../src/activities/encryption/local-keys';
+import type { Queryable } from '../../src/activities/mysql/database';
+import { loadConfig } from '../../src/config';
+import type { Config } from '../../src/config';
+import { createEncryption } from '../../src/encryption';
+import type { Encryption } from '../../src/encryption';
+import { createLogger } from '../../src/logger';
+import { createMetrics } from '../../src/metrics';
+import type { Metrics } from '../../src/metrics';
+
+/** The environment of a service that encrypts under fresh master keys, the first being current. */
+export function encryptionOn(...ids: string[]): { ENCRYPTION: 'on'; IM_MASTER_KEYS: string } {
+  const names = ids.length > 0 ? ids : ['test'];
+  return { ENCRYPTION: 'on', IM_MASTER_KEYS: names.map((id) => LocalKeys.generate(id)).join(',') };
+}
+
+export interface TestEncryption extends Encryption {
+  readonly metrics: Metrics;
+}
+
+/** Each call is a process of its own: nothing is shared but MySQL. */
+export async function openEncryption(
+  database: Queryable,
+  env: Partial<Record<keyof Config, string>>,
+): Promise<TestEncryption> {
+  const metrics = createMetrics();
+  const config = loadConfig({ ...process.env, ...env });
+  const log = createLogger('silent', 'test');
+  return { ...(await createEncryption(config, database, { metrics, log })), metrics };
+}
+
+/** How often a message was reported as unreadable for this reason. */
+export async function countUnreadable(metrics: Metrics, reason: string): Promise<number> {
+  const { values } = await metrics.unreadable.get();
+  return values.find((value) => value.labels.reason === reason)?.value ?? 0;
+}
