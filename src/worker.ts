@@ -32,7 +32,7 @@ import { createActivities } from './temporal/activities';
 import { DeliveryRequests } from './temporal/delivery-requests';
 import { routeTicket } from './temporal/route-ticket';
 import { installTemporalRuntime } from './temporal/runtime';
-import { ensureSweepSchedule } from './temporal/schedules';
+import { ensureSweepSchedule, sweepSoon } from './temporal/schedules';
 import { registerSearchAttributes } from './temporal/search-attributes';
 import { WorkerRunner } from './temporal/worker-runner';
 
@@ -69,7 +69,7 @@ export async function startWorker(
     mailbox,
     requests,
     now: Date.now,
-    owns: (userId) => offline.assigned.has(partitionOf(TOPICS.offline, userId, offlinePartitions)),
+    owns: (userId) => offline.answersFor(partitionOf(TOPICS.offline, userId, offlinePartitions)),
     metrics,
     log,
   });
@@ -86,6 +86,8 @@ export async function startWorker(
     groupId: `${config.IM_KAFKA_CLIENT_ID}-offline`,
     concurrency: offlinePartitions,
     onStored: (userIds) => trigger.stored(userIds),
+    // Users may have appeared for whom nobody answered while the partitions changed hands.
+    onResumed: () => void sweepSoon(temporal, log),
   });
   const delivered = createDeliveredConsumer({
     ...consuming,

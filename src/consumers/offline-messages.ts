@@ -17,6 +17,7 @@ export function createOfflineConsumer(
   deps: ConsumerDeps & {
     readonly messages: MessageStore;
     readonly onStored: (userIds: Iterable<string>) => void;
+    readonly onResumed: () => void;
   },
 ): TopicConsumer<OfflineEntry> {
   const { messages, onStored, ...rest } = deps;

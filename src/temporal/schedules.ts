@@ -2,6 +2,8 @@
 import { ScheduleAlreadyRunning, ScheduleOverlapPolicy } from '@temporalio/client';
 import type { Client, ScheduleOptions } from '@temporalio/client';
 import { SWEEP_WORKFLOW } from '../domain/delivery';
+import { messageOf } from '../domain/errors';
+import type { Logger } from '../logger';
 import type { Temporal } from './client';
 
 export const SWEEP_SCHEDULE = 'im-sweep';
@@ -34,6 +36,17 @@ export async function ensureSweepSchedule(
     policies: { overlap: ScheduleOverlapPolicy.SKIP, catchupWindow: CATCH_UP_MS },
   } satisfies Omit<ScheduleOptions, 'scheduleId'>;
   await temporal.within(DEADLINE_MS, (client) => createOrUpdate(client, schedule));
+}
+
+/** Runs the sweep now, unless one runs already. When that fails, the next one is soon anyway. */
+export async function sweepSoon(temporal: Temporal, log: Logger): Promise<void> {
+  try {
+    await temporal.within(DEADLINE_MS, (client) =>
+      client.schedule.getHandle(SWEEP_SCHEDULE).trigger(ScheduleOverlapPolicy.SKIP),
+    );
+  } catch (error) {
+    log.debug({ err: messageOf(error) }, 'no sweep out of turn');
+  }
 }
 
 async function createOrUpdate(

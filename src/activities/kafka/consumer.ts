@@ -47,6 +47,7 @@ export class TopicConsumer<R> {
   private readonly lagOf = new Map<number, number>();
   private partitions: ReadonlySet<number> = new Set();
   private lastSign = 0;
+  private settled = false;
   private running: Promise<void> | undefined;
 
   constructor(private readonly options: ConsumerOptions<R>) {
@@ -61,6 +62,14 @@ export class TopicConsumer<R> {
   /** The partitions this process reads now; empty while it is not in the group. */
   get assigned(): ReadonlySet<number> {
     return this.partitions;
+  }
+
+  /**
+   * Whether this process answers for a partition: it reads it, or nobody can tell who does, because
+   * the group is sharing its partitions out or Kafka is away.
+   */
+  answersFor(partition: number): boolean {
+    return !this.settled || this.partitions.has(partition);
   }
 
   /** Rejects while the consumer is not a member of its group. */
@@ -142,7 +151,8 @@ export class TopicConsumer<R> {
       heard = Date.now();
       if (this.partitions.size > 0) this.lastSign = heard;
     };
-    const { GROUP_JOIN, HEARTBEAT, FETCH } = consumer.events;
+    const { GROUP_JOIN, HEARTBEAT, FETCH, REBALANCING } = consumer.events;
+    consumer.on(REBALANCING, () => void (this.settled = false));
     consumer.on(HEARTBEAT, sign);
     consumer.on(FETCH, () => {
       sign();
@@ -153,6 +163,7 @@ export class TopicConsumer<R> {
     consumer.on(GROUP_JOIN, ({ payload }) => {
       this.partitions = new Set(payload.memberAssignment[topic] ?? []);
       resumed = false;
+      this.settled = true;
       this.lagOf.clear();
       this.lastSign = heard = Date.now();
       metrics.consumerPartitions.set({ topic }, this.partitions.size);
@@ -177,6 +188,7 @@ export class TopicConsumer<R> {
 
   private leave(): void {
     this.partitions = new Set();
+    this.settled = false;
     this.lastSign = 0;
     this.options.metrics.consumerPartitions.set({ topic: this.options.topic }, 0);
   }
