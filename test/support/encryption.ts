@@ -9,10 +9,13 @@ import { createLogger } from '../../src/logger';
 import { createMetrics } from '../../src/metrics';
 import type { Metrics } from '../../src/metrics';
 
-/** The environment of a service that encrypts under fresh master keys, the first being current. */
+/** Master keys that all tests share, but those about master keys. */
+export const TEST_MASTER_KEYS = `shared:${Buffer.alloc(32, 7).toString('base64')}`;
+
+/** The environment of a service that encrypts under fresh master keys, the first being current; without ids, under the shared ones. */
 export function encryptionOn(...ids: string[]): { ENCRYPTION: 'on'; IM_MASTER_KEYS: string } {
-  const names = ids.length > 0 ? ids : ['test'];
-  return { ENCRYPTION: 'on', IM_MASTER_KEYS: names.map((id) => LocalKeys.generate(id)).join(',') };
+  const fresh = ids.map((id) => LocalKeys.generate(id)).join(',');
+  return { ENCRYPTION: 'on', IM_MASTER_KEYS: fresh || TEST_MASTER_KEYS };
 }
 
 export interface TestEncryption extends Encryption {

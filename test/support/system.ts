@@ -6,6 +6,7 @@ import type { Config } from '../../src/config';
 import { startServer } from '../../src/server';
 import type { RunningServer } from '../../src/server';
 import type { ContentSteps } from '../../src/routing/content';
+import { TEST_MASTER_KEYS } from './encryption';
 import { TestGateway } from './gateway';
 import { ImClient } from './im-client';
 import { unique } from './ids';
@@ -20,6 +21,8 @@ export function testConfig(changes: Record<string, string> = {}): Config {
     GRPC_PORT: '0',
     HTTP_PORT: '0',
     IM_WORKER_HTTP_PORT: '0',
+    // Workers of several tests share the work: each must be able to read what any of them stored.
+    IM_MASTER_KEYS: TEST_MASTER_KEYS,
     // The machine of the tests is shared: what they claim of order and safety must not hang on its speed.
     IM_KAFKA_DEADLINE_MS: '3000',
     ...changes,

@@ -18,8 +18,8 @@ export function createKafka(options: KafkaOptions): Kafka {
     clientId,
     connectionTimeout: deadlineMs,
     requestTimeout: deadlineMs,
-    // A leader that moved costs one retry; longer outages are for our own breaker.
-    retry: { retries: 2, initialRetryTime: 50, maxRetryTime: 200 },
+    // A leader that moved, or a topic just made, costs a few; longer outages are for our own breaker.
+    retry: { retries: 8, initialRetryTime: 50, maxRetryTime: 200 },
     logLevel: logLevel.WARN,
     logCreator:
       () =>
