@@ -17,6 +17,7 @@ import { connectTemporal, startTestWorker } from '../support/worker';
 describe('offline delivery', () => {
   let system: TestSystem;
   let worker: RunningWorker;
+  const extra: RunningWorker[] = [];
   let temporal: Client;
   let db: Database;
   let inbox: Inbox;
@@ -34,7 +35,7 @@ describe('offline delivery', () => {
     });
   }, 60_000);
   afterAll(async () => {
-    await worker.close();
+    await Promise.all([worker, ...extra].map((each) => each.close()));
     await temporal.connection.close();
     await system.close();
     await db.close();
@@ -115,12 +116,16 @@ describe('offline delivery', () => {
 
   it('is asked for by one of two workers, not by both', async () => {
     const second = await startTestWorker(system.config);
+    extra.push(second);
     const users = Array.from({ length: 20 }, () => unique('recipient'));
     await waitFor('the partitions to be shared', 40_000, async () => {
       const counts = await Promise.all([worker, second].map(partitionsOf));
       return counts[0] === counts[1] && counts[0]! > 0;
     });
-    for (const userId of users) await system.send(unique('sender'), userId);
+    for (const userId of users) {
+      const answer = await system.send(unique('sender'), userId);
+      expect(answer).toMatchObject({ success: true, status: 'offline' });
+    }
     await waitFor('all to be stored', 20_000, async () => {
       return (await inbox.hasPending(users)).length === users.length;
     });
@@ -129,7 +134,6 @@ describe('offline delivery', () => {
     const signals = await Promise.all(users.map(signalsOf));
     // The periodic sweep may add one, and a second worker would have added twenty.
     expect(signals.reduce((sum, each) => sum + each, 0)).toBeLessThanOrEqual(users.length + 2);
-    await second.close();
   }, 90_000);
 
   async function partitionsOf({ httpPort }: RunningWorker): Promise<number> {

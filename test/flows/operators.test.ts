@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { WorkflowNotFoundError } from '@temporalio/client';
 import type { Client } from '@temporalio/client';
 import type { Database } from '../../src/activities/mysql/database';
 import { projectRoot } from '../../src/paths';
@@ -61,8 +62,16 @@ async function operate(comment: string, userId = ''): Promise<string> {
   return stdout;
 }
 
-const statusOf = async (userId: string): Promise<string> =>
-  (await temporal.workflow.getHandle(`offline-delivery/${userId}`).describe()).status.name;
+/** `NONE` before the delivery is started. */
+async function statusOf(userId: string): Promise<string> {
+  try {
+    const handle = temporal.workflow.getHandle(`offline-delivery/${userId}`);
+    return (await handle.describe()).status.name;
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return 'NONE';
+    throw error;
+  }
+}
 
 test('failed deliveries are listed, explained, replayed one by one and all at once', async () => {
   const [one, two, three] = [unique('one'), unique('two'), unique('three')];
