@@ -1,7 +1,7 @@
 /**
  * What encryption costs a message on its way: CPU of a server process for each message routed over
  * gRPC, with encryption on over off, two servers in turns in one run.
- * Run with a stack up: `npx tsc -p tsconfig.build.json && node dist/bench/encryption.js`.
+ * Run with a stack up: `npm run bench -- encryption`.
  */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';

@@ -1,6 +1,6 @@
 /**
  * What group messages cost: from publish to the last inbox row in a group of 5,000 of whom half are
- * away; and a message to 100,000 members against one to 3,000, in one run. `npm run bench:group-fanout`.
+ * away; and a message to 100,000 members against one to 3,000, in one run. `npm run bench -- group-fanout`.
  */
 import { Database } from '../src/activities/mysql/database';
 import { people, rowsOf, stored, TestGroup } from '../test/support/groups';

@@ -1,6 +1,6 @@
 /**
  * How long after a user appears in the registry the message that waited is pushed (issue: within 2 s
- * at p99 over 200 trials), and how fast an inbox of 500 drains. `npm run bench:offline-return`.
+ * at p99 over 200 trials), and how fast an inbox of 500 drains. `npm run bench -- offline-return`.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ImClient } from '../test/support/im-client';

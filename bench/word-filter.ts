@@ -1,6 +1,6 @@
 /**
  * The word filter's time for a message: it grows with the text, not with the list.
- * Run: `npx tsc -p tsconfig.build.json && node dist/bench/word-filter.js`.
+ * Run: `npm run bench -- word-filter`.
  */
 import { performance } from 'node:perf_hooks';
 import { Folder } from '../src/domain/word-filter/folding';

@@ -1,6 +1,6 @@
 /**
- * `npm test`: jest on real servers of its own. First everything but `test/faults`, two files at a
- * time; then `test/faults` alone, since those tests take servers away.
+ * `npm test`: jest on real servers of its own. First the parts, two files at a time; then the flows
+ * through server and worker; then `test/faults`, which take servers away.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
@@ -139,16 +139,28 @@ class TestRun {
 function phasesFor(args: readonly string[]): Phase[] {
   const withArgs = (phase: Phase): Phase => ({ ...phase, args: [...phase.args, ...given] });
   const given = args.filter((arg) => arg !== '--only-faults' && arg !== '--skip-faults');
-  const main = {
-    name: 'Tests, but those that take servers away',
-    args: ['--testPathIgnorePatterns', '/test/faults/', '/node_modules/', '--maxWorkers=2'],
+  const parts = {
+    name: 'Parts',
+    args: [
+      '--testPathIgnorePatterns',
+      '/test/faults/',
+      '/test/flows/',
+      '/node_modules/',
+      '--maxWorkers=2',
+    ],
+  };
+  // One file at a time: each has a worker, and workers side by side would share each other's users.
+  const flows = {
+    name: 'Flows',
+    args: ['--testMatch', '**/test/flows/**/*.test.ts', '--runInBand'],
   };
   const faults = {
     name: 'Tests that take servers away',
     args: ['--testMatch', '**/test/faults/**/*.test.ts', '--runInBand'],
   };
   if (args.includes('--only-faults')) return [withArgs(faults)];
-  return args.includes('--skip-faults') ? [withArgs(main)] : [withArgs(main), withArgs(faults)];
+  const phases = args.includes('--skip-faults') ? [parts, flows] : [parts, flows, faults];
+  return phases.map(withArgs);
 }
 
 /** Jest's exit code; one that does not end by itself is ended, and has failed. */

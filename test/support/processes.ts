@@ -42,6 +42,11 @@ export class ProductProcess {
     await waitFor(`the ${this.name} to be ready`, 60_000, () => this.ready());
   }
 
+  /** Of the running process. */
+  get pid(): number {
+    return this.child?.pid ?? 0;
+  }
+
   /** Ends it and resolves with how it ended. */
   async end(signal: 'SIGKILL' | 'SIGTERM'): Promise<number | null> {
     const child = this.child;
