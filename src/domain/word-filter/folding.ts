@@ -37,7 +37,7 @@ const COMPOSES_BACKWARDS = /^[\p{M}\u1160-\u11FF]/u;
 // Scripts whose letters carry no marks but those that NFKC composes into them.
 const WITHOUT_OWN_MARKS =
   /^[\p{Script=Latin}\p{Script=Greek}\p{Script=Cyrillic}\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Script=Common}]/u;
-const MARKS = /\p{M}/gu;
+const LETTER_WITH_MARKS = /(\P{M}?)(\p{M}+)/gu;
 const MARKS_OF_ANY_SCRIPT = /(?=\p{M})\p{Script=Inherited}/gu;
 
 /** Folds texts; remembers what each code point does, so one is kept and used for all texts. */
@@ -146,8 +146,11 @@ function foldCase(text: string): string {
   return text.toUpperCase().toLowerCase().replaceAll('ς', 'σ');
 }
 
+/** Each letter's marks by its own script: case folding can make a letter of a mark (U+0345). */
 function withoutStrayMarks(segment: string): string {
-  return segment.replace(WITHOUT_OWN_MARKS.test(segment) ? MARKS : MARKS_OF_ANY_SCRIPT, '');
+  return segment.replace(LETTER_WITH_MARKS, (_, letter: string, marks: string) => {
+    return letter + (WITHOUT_OWN_MARKS.test(letter) ? '' : marks.replace(MARKS_OF_ANY_SCRIPT, ''));
+  });
 }
 
 function sizeOf(code: number): 1 | 2 {

@@ -182,6 +182,11 @@ describe('for any text and any list', () => {
     );
   });
 
+  it('a mark that folding makes a letter of has its own marks', () => {
+    const folded = folder.foldToString('\uFDFA\u0345\u093F');
+    expect(folder.foldToString(folded)).toBe(folded);
+  });
+
   it('folding a folded text changes nothing', () => {
     fc.assert(
       fc.property(text, (original) => {
