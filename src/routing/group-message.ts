@@ -8,16 +8,16 @@ import type { BatchingProducer } from '../activities/kafka/producer';
 import { TOPICS } from '../activities/kafka/topics';
 import type { MessageStates } from '../activities/redis/message-states';
 import type { Groups } from '../activities/user-service/groups';
-import { asImError, ImError, messageOf } from '../domain/errors';
+import { asImError, ImError } from '../domain/errors';
 import { encodeGroup } from '../domain/group-records';
 import type { GroupStatus, SequencedMessage } from '../domain/message';
 import { validateGroup } from '../domain/validation';
 import type { RawMessage } from '../domain/validation';
 import { failed, succeeded } from './answer';
 import type { RouteAnswer } from '../domain/routing';
-import type { Degradation } from './answer';
 import type { ContentSteps } from './content';
 import type { Recall } from './recall';
+import { recordAnswer } from './record-answer';
 import type { Reservation, Reservations } from './reservation';
 import { Turns } from './turns';
 
@@ -81,28 +81,26 @@ export class GroupRouter {
       turn.leave();
       await appending;
       const deliveredAt = Date.now();
-      const unrecorded = await this.record({ msgId, owner, state: 'published', deliveredAt });
+      const unrecorded = await recordAnswer(this.deps.states, {
+        msgId,
+        owner,
+        state: 'published',
+        deliveredAt,
+      });
       return succeeded('published', sequenceNumber, unrecorded);
     } catch (error) {
       const known = asImError(error, 'ROUTING_FAILED', 'internal failure');
       // Not recorded: the lease ends by itself, and a retry goes on then.
-      await this.record({ msgId, owner, state: 'failed', detail: known.message });
+      await recordAnswer(this.deps.states, {
+        msgId,
+        owner,
+        state: 'failed',
+        detail: known.message,
+      });
       if (!(error instanceof ImError)) throw error;
       return failed(known, sequenceNumber);
     } finally {
       turn.leave();
-    }
-  }
-
-  /** Records the answer for retries and GetMessageStatus; the message is safe even if that fails. */
-  private async record(
-    finish: Parameters<MessageStates['finish']>[0],
-  ): Promise<Degradation | undefined> {
-    try {
-      await this.deps.states.finish(finish);
-      return undefined;
-    } catch (error) {
-      return { code: 'STORAGE_ERROR', detail: `the status was not recorded: ${messageOf(error)}` };
     }
   }
 }

@@ -10,7 +10,7 @@ import type { History } from '../activities/kafka/history';
 import type { StoredMessage } from '../activities/mysql/message-store';
 import type { MessageStates } from '../activities/redis/message-states';
 import type { Users } from '../activities/user-service/users';
-import { asImError, ImError, messageOf } from '../domain/errors';
+import { asImError, ImError } from '../domain/errors';
 import { messageType } from '../domain/message';
 import type { Device, PrivateStatus, SequencedMessage } from '../domain/message';
 import { encodeDelivered } from '../domain/records';
@@ -22,6 +22,7 @@ import type { Degradation } from './answer';
 import type { ContentSteps } from './content';
 import type { OfflineStore } from './offline-store';
 import type { Recall } from './recall';
+import { recordAnswer } from './record-answer';
 import type { Earlier, Reservation, Reservations } from './reservation';
 import { Turns } from './turns';
 
@@ -137,7 +138,13 @@ export class PrivateRouter {
         key: message.conversation.key,
         value: encodeDelivered({ message, devices, deliveredAt }),
       }),
-      this.record({ msgId: message.msgId, owner, state: 'delivered', deliveredAt, devices }),
+      recordAnswer(this.deps.states, {
+        msgId: message.msgId,
+        owner,
+        state: 'delivered',
+        deliveredAt,
+        devices,
+      }),
     ]);
     const degraded: Degradation | undefined = appended
       ? unrecorded
@@ -154,25 +161,18 @@ export class PrivateRouter {
     const { recipientId, msgId } = message;
     await this.deps.offline.requireQuota(recipientId, waiting);
     const direct = await this.deps.offline.keep(message);
-    const unrecorded = await this.record({ msgId, owner, state: 'offline', waitsFor: recipientId });
+    const unrecorded = await recordAnswer(this.deps.states, {
+      msgId,
+      owner,
+      state: 'offline',
+      waitsFor: recipientId,
+    });
     const degraded: Degradation | undefined =
       direct ??
       (presenceCertain
         ? unrecorded
         : { code: 'REGISTRY_ERROR', detail: 'presence is unknown; the message is kept' });
     return succeeded('offline', message.sequenceNumber, degraded);
-  }
-
-  /** Records the answer for retries and GetMessageStatus; the message is safe even if that fails. */
-  private async record(
-    finish: Parameters<MessageStates['finish']>[0],
-  ): Promise<Degradation | undefined> {
-    try {
-      await this.deps.states.finish(finish);
-      return undefined;
-    } catch (error) {
-      return { code: 'STORAGE_ERROR', detail: `the status was not recorded: ${messageOf(error)}` };
-    }
   }
 
   private async failed(
@@ -182,7 +182,12 @@ export class PrivateRouter {
   ): Promise<PrivateAnswer> {
     const known = asImError(error, 'ROUTING_FAILED', 'internal failure');
     // Not recorded: the lease ends by itself, and a retry goes on then.
-    await this.record({ msgId: message.msgId, owner, state: 'failed', detail: known.message });
+    await recordAnswer(this.deps.states, {
+      msgId: message.msgId,
+      owner,
+      state: 'failed',
+      detail: known.message,
+    });
     if (!(error instanceof ImError)) throw error;
     return failed(known, message.sequenceNumber);
   }
