@@ -8,8 +8,10 @@ import { writeFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createConnection } from 'mysql2/promise';
 import { Database } from '../src/activities/mysql/database';
+import { GroupUnread } from '../src/activities/mysql/group-unread';
 import { Inbox } from '../src/activities/mysql/inbox';
 import { InboxPages } from '../src/activities/mysql/inbox-pages';
+import { LogDraws } from '../src/activities/mysql/log-draws';
 import { migrate } from '../src/activities/mysql/migrate';
 import { loadConfig } from '../src/config';
 import { createLogger } from '../src/logger';
@@ -21,6 +23,7 @@ const TOTAL = Number(process.env['BENCH_TOTAL'] ?? 5_000_000);
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 500);
 /** Rows of one statement while filling. */
 const STEP = 50_000;
+const WEEK_MS = 7 * 24 * 60 * 60 * 1000;
 const USER = 'bench-reader';
 const DATABASE = 'im_bench_inbox';
 
@@ -82,9 +85,12 @@ const DIGITS = `(SELECT 0 AS d UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNIO
   UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9)`;
 
 async function measure(db: Database): Promise<Record<string, object | number>> {
+  const groupUnread = new GroupUnread(db, { ttlMs: WEEK_MS, now: Date.now });
   const inbox = new OfflineInbox({
     pages: new InboxPages(db),
     inbox: new Inbox(db),
+    groupUnread,
+    draws: new LogDraws(db, groupUnread, { ttlMs: WEEK_MS }),
     now: Date.now,
     log: createLogger('silent', 'bench'),
   });

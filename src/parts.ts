@@ -14,6 +14,7 @@ import { generationOf } from './activities/mysql/generations';
 import { GroupReaders } from './activities/mysql/group-readers';
 import { GroupUnread } from './activities/mysql/group-unread';
 import { Inbox } from './activities/mysql/inbox';
+import { LogDraws } from './activities/mysql/log-draws';
 import { Mailbox } from './activities/mysql/mailbox';
 import { MessageStore } from './activities/mysql/message-store';
 import { migrate } from './activities/mysql/migrate';
@@ -160,6 +161,7 @@ export async function openParts(config: Config, name: string) {
     inbox,
     readers,
     groupUnread,
+    draws: new LogDraws(database, groupUnread, { ttlMs }),
     mailbox: new Mailbox(inbox, readers, groupUnread),
     redis,
     states: new MessageStates(redis),

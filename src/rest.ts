@@ -23,7 +23,7 @@ export interface Rest {
 }
 
 export async function createRest(parts: Parts): Promise<Rest> {
-  const { config, database, redis, inbox, metrics, log } = parts;
+  const { config, database, redis, metrics, log } = parts;
   const now = Date.now;
   const wakes = new ReceiptWakes({
     ...parts,
@@ -45,7 +45,7 @@ export async function createRest(parts: Parts): Promise<Rest> {
   const client: ClientOptions = {
     endpoints: [
       ...offlineEndpoints(
-        new OfflineInbox({ pages: inboxPages, inbox, now, log }),
+        new OfflineInbox({ ...parts, pages: inboxPages, now }),
         parts.encryption.content,
       ),
       ...receiptEndpoints({ marks, pages: new ReceiptPages(database), conversations, access }),

@@ -42,8 +42,8 @@ export interface InboxItem {
  * appends may reach the inbox in another order than their numbers were given, and a client that sees
  * the larger number first skips the smaller.
  */
-export function inSequenceOrder(items: readonly InboxItem[]): InboxItem[] {
-  const queues = new Map<string, InboxItem[]>();
+export function inSequenceOrder<Item extends InboxItem>(items: readonly Item[]): Item[] {
+  const queues = new Map<string, Item[]>();
   for (const item of items) {
     const name = conversationName(item);
     const queue = queues.get(name);

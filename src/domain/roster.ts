@@ -36,8 +36,9 @@ export class Roster {
     return this.members.size;
   }
 
-  has(userId: string): boolean {
-    return this.members.has(userId);
+  /** When the user joined, 0 when that is not known; `undefined` for who is no member. */
+  joinedAt(userId: string): number | undefined {
+    return this.members.get(userId);
   }
 
   /** Adds a member as the user service lists them. */

@@ -7,19 +7,36 @@ import { reading } from './store-errors';
 
 export interface ConversationAccessDeps {
   readonly conversations: Pick<Conversations, 'exists'>;
-  readonly groups: Pick<Groups, 'isMember'>;
+  readonly groups: Pick<Groups, 'memberSince'>;
+}
+
+/** A conversation that a caller may see. */
+export interface Visible {
+  readonly conversation: Conversation;
+  /** What was accepted before is not for them, unix ms: they joined the group then. 0: all is. */
+  readonly since: number;
 }
 
 /** What an id in a request stands for, to this caller. */
-export type Resolved = Conversation | 'unknown' | 'ambiguous';
+export type Resolved = Visible | 'unknown' | 'ambiguous';
 
 export class ConversationAccess {
   constructor(private readonly deps: ConversationAccessDeps) {}
 
-  /** Rejects with SERVICE_UNAVAILABLE when a membership cannot be learned. */
   async maySee(userId: string, conversation: Conversation): Promise<boolean> {
-    if (conversation.type === 'private') return usersOf(conversation).includes(userId);
-    return this.deps.groups.isMember(conversation.key, userId);
+    return (await this.visible(userId, conversation)) !== undefined;
+  }
+
+  /**
+   * The conversation as the user may see it; `undefined` when it is not theirs. Rejects with
+   * SERVICE_UNAVAILABLE when a membership cannot be learned.
+   */
+  async visible(userId: string, conversation: Conversation): Promise<Visible | undefined> {
+    if (conversation.type === 'private') {
+      return usersOf(conversation).includes(userId) ? { conversation, since: 0 } : undefined;
+    }
+    const since = await this.deps.groups.memberSince(conversation.key, userId);
+    return since === undefined ? undefined : { conversation, since };
   }
 
   /**
@@ -33,10 +50,7 @@ export class ConversationAccess {
     id: string,
     peerId: string | undefined,
   ): Promise<Resolved> {
-    if (type === 'group') {
-      const group = groupConversation(id);
-      return (await this.maySee(userId, group)) ? group : 'unknown';
-    }
+    if (type === 'group') return (await this.visible(userId, groupConversation(id))) ?? 'unknown';
     const candidates = privateConversationsShownAs(id, userId).filter(
       (candidate) => peerId === undefined || usersOf(candidate).includes(peerId),
     );
@@ -45,6 +59,7 @@ export class ConversationAccess {
       if (await reading(this.deps.conversations.exists(candidate))) found.push(candidate);
     }
     const [first, second] = found;
-    return second ? 'ambiguous' : (first ?? 'unknown');
+    if (second) return 'ambiguous';
+    return first ? { conversation: first, since: 0 } : 'unknown';
   }
 }

@@ -1,6 +1,11 @@
-/** What waits for a user, in pages that stay in place while messages come and go. */
+/**
+ * What waits for a user, in pages that stay in place while messages come and go: the rows of their inbox,
+ * at the end of which what waits in the logs of large groups is drawn into it, as far as it is asked for.
+ */
+import type { GroupUnread } from '../activities/mysql/group-unread';
 import type { Inbox } from '../activities/mysql/inbox';
 import type { InboxPages } from '../activities/mysql/inbox-pages';
+import type { LogDraws } from '../activities/mysql/log-draws';
 import { messageOf } from '../domain/errors';
 import type { SequencedMessage } from '../domain/message';
 import type { Logger } from '../logger';
@@ -9,6 +14,8 @@ import { reading } from './store-errors';
 export interface OfflineInboxDeps {
   readonly pages: InboxPages;
   readonly inbox: Pick<Inbox, 'expire'>;
+  readonly groupUnread: Pick<GroupUnread, 'count' | 'span' | 'includes'>;
+  readonly draws: Pick<LogDraws, 'draw'>;
   readonly now: () => number;
   readonly log: Logger;
 }
@@ -23,6 +30,8 @@ export interface OfflinePage {
 
 /** Rounds of a few hundred messages each that one request puts aside. */
 const EXPIRE_ROUNDS = 4;
+/** Draws for one page: the first is enough unless what it drew expired, or others draw at the same time. */
+const DRAW_ROUNDS = 4;
 
 export class OfflineInbox {
   constructor(private readonly deps: OfflineInboxDeps) {}
@@ -49,32 +58,56 @@ export class OfflineInbox {
     cursor: string | undefined,
     limit: number,
   ): Promise<OfflinePage | undefined> {
-    const { pages, now } = this.deps;
-    const after = cursor === undefined ? 0 : await pages.positionOf(userId, cursor);
+    const { pages, draws, now } = this.deps;
+    const after = cursor === undefined ? 0 : await this.placeOf(userId, cursor);
     if (after === undefined) return undefined;
     const totalCount = await this.waiting(userId);
-    const { items, last, hasMore } = await pages.page(userId, after, limit, now());
+    let page = await pages.page(userId, after, limit, now());
+    for (let round = 0; !page.hasMore && round < DRAW_ROUNDS; round++) {
+      // One more than fits, to know whether there is more.
+      const drawn = await draws.draw(userId, limit + 1 - page.items.length);
+      if (drawn === 0) break;
+      page = await pages.page(userId, after, limit, now());
+    }
     return {
-      messages: items.map((item) => item.message),
-      nextCursor: last?.message.msgId,
-      hasMore,
+      messages: page.items.map((item) => item.message),
+      nextCursor: page.last?.message.msgId,
+      hasMore: page.hasMore,
       totalCount,
     };
+  }
+
+  /**
+   * The position of a cursor. A message of a large group that was never drawn was delivered from the log,
+   * or is yet to be: all that waits comes after it.
+   */
+  private async placeOf(userId: string, cursor: string): Promise<number | undefined> {
+    const { pages, groupUnread } = this.deps;
+    const position = await pages.positionOf(userId, cursor);
+    if (position !== undefined) return position;
+    return (await groupUnread.includes(userId, cursor)) ? 0 : undefined;
   }
 
   private async readCount(
     userId: string,
   ): Promise<{ count: number; oldest: number; newest: number }> {
-    const { pages, now } = this.deps;
+    const { pages, groupUnread, now } = this.deps;
     const count = await this.waiting(userId);
     if (count === 0) return { count, oldest: 0, newest: 0 };
-    return { count, ...(await pages.span(userId, now())) };
+    const spans = [await pages.span(userId, now()), await groupUnread.span(userId)];
+    const times = spans.flatMap((span) => (span ? [span.oldest, span.newest] : []));
+    // All of it was delivered between the two looks.
+    if (times.length === 0) return { count: 0, oldest: 0, newest: 0 };
+    return { count, oldest: Math.min(...times), newest: Math.max(...times) };
   }
 
   /** Counts, and puts aside some of what is overdue: every later page would step over it again. */
   private async waiting(userId: string): Promise<number> {
-    const { pages, inbox, now, log } = this.deps;
-    const { waiting, overdue } = await pages.count(userId, now());
+    const { pages, inbox, groupUnread, now, log } = this.deps;
+    const [{ waiting, overdue }, inLogs] = await Promise.all([
+      pages.count(userId, now()),
+      groupUnread.count(userId),
+    ]);
     let left = overdue;
     try {
       for (let round = 0; left > 0 && round < EXPIRE_ROUNDS; round++) {
@@ -85,6 +118,6 @@ export class OfflineInbox {
       // The answer is right all the same; retention does it later.
       log.warn({ err: messageOf(error) }, 'overdue messages were not put aside');
     }
-    return waiting;
+    return waiting + inLogs;
   }
 }

@@ -1,22 +1,23 @@
 /** Marking as read (architecture §5): durable first, then everything that follows from it. */
 import type { Conversations, UnreadMessage } from '../activities/mysql/conversations';
+import type { GroupUnread } from '../activities/mysql/group-unread';
 import type { InboxPages } from '../activities/mysql/inbox-pages';
 import type { ReadReceipts, Recorded } from '../activities/mysql/read-receipts';
 import type { InboxCounts } from '../activities/redis/inbox-counts';
 import type { MessageStates } from '../activities/redis/message-states';
 import { ImError, messageOf } from '../domain/errors';
-import type { Conversation } from '../domain/ids';
 import { believableReadTime } from '../domain/receipts';
 import type { MessageFacts, Receipt } from '../domain/receipts';
 import type { Logger } from '../logger';
 import type { Metrics } from '../metrics';
-import type { ConversationAccess } from './conversation-access';
+import type { ConversationAccess, Visible } from './conversation-access';
 import { reading, writing } from './store-errors';
 
 export interface ReadMarksDeps {
   readonly receipts: Pick<ReadReceipts, 'record' | 'recordAll'>;
   readonly conversations: Conversations;
   readonly inbox: Pick<InboxPages, 'positionOf'>;
+  readonly groupUnread: Pick<GroupUnread, 'includes'>;
   readonly access: ConversationAccess;
   readonly states: Pick<MessageStates, 'facts' | 'markRead'>;
   readonly counts: Pick<InboxCounts, 'subtract'>;
@@ -65,16 +66,17 @@ export class ReadMarks {
   /** Marks what others wrote in a conversation the reader may see, up to a sequence number. */
   async conversation(
     readerId: string,
-    conversation: Conversation,
+    visible: Visible,
     upTo: number,
     mark: ReadMark,
   ): Promise<ConversationMarked> {
     const { conversations } = this.deps;
+    const { conversation } = visible;
     // What nobody has written yet cannot be read.
     const end = Math.min(upTo, await reading(conversations.lastSequence(conversation)));
     let marked = 0;
     for (let round = 0; round < MAX_ROUNDS; round++) {
-      const page = await this.unread(readerId, conversation, end);
+      const page = await this.unread(readerId, visible, end);
       const last = page.at(-1);
       if (last) await this.markPage(readerId, page, mark);
       if (conversation.type === 'group') {
@@ -87,17 +89,14 @@ export class ReadMarks {
     return { marked, upTo: end, hasMore: true };
   }
 
-  private async unread(
-    readerId: string,
-    conversation: Conversation,
-    end: number,
-  ): Promise<UnreadMessage[]> {
+  private async unread(readerId: string, visible: Visible, end: number): Promise<UnreadMessage[]> {
     const { conversations } = this.deps;
+    const { conversation } = visible;
     if (conversation.type === 'private') {
       return reading(conversations.unreadInPrivate(readerId, conversation, end));
     }
     const from = await reading(conversations.groupReadUpTo(readerId, conversation.key));
-    return reading(conversations.unreadInGroup(readerId, conversation, from, end));
+    return reading(conversations.unreadInGroup(readerId, visible, from, end));
   }
 
   private async markPage(
@@ -132,7 +131,12 @@ export class ReadMarks {
   private async received(readerId: string, facts: MessageFacts): Promise<boolean> {
     if (await this.deps.access.maySee(readerId, facts.conversation)) return true;
     if (facts.conversation.type === 'private') return false;
-    return (await reading(this.deps.inbox.positionOf(readerId, facts.msgId))) !== undefined;
+    const { inbox, groupUnread } = this.deps;
+    return reading(
+      (async () =>
+        (await inbox.positionOf(readerId, facts.msgId)) !== undefined ||
+        (await groupUnread.includes(readerId, facts.msgId)))(),
+    );
   }
 
   /** What others are told. None of it is needed for the receipt to be safe. */

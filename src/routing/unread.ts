@@ -19,10 +19,11 @@ export async function unreadCounts(
     const some = await Promise.all(
       groups.slice(i, i + CONCURRENCY).map(async (groupId): Promise<UnreadCount> => {
         const conversation = groupConversation(groupId);
-        if (!(await access.maySee(userId, conversation))) return { conversation, count: 0 };
+        const visible = await access.visible(userId, conversation);
+        if (!visible) return { conversation, count: 0 };
         return {
           conversation,
-          count: await reading(conversations.countUnreadInGroup(userId, groupId)),
+          count: await reading(conversations.countUnreadInGroup(userId, visible)),
         };
       }),
     );

@@ -36,8 +36,8 @@ describe('the members of a group', () => {
       change('bob', 'leave', 70),
       change('bob', 'join', 60),
     );
-    expect(group.has('alice')).toBe(true);
-    expect(group.has('bob')).toBe(false);
+    expect(group.joinedAt('alice')).toBe(100);
+    expect(group.joinedAt('bob')).toBeUndefined();
   });
 
   it('who leave and join again were no members between', () => {

@@ -13,6 +13,12 @@ export interface UnreadMessage extends MessageFacts {
   readonly sequenceNumber: number;
 }
 
+/** A conversation, and when its member joined: what was accepted before (unix ms) is not for them. */
+export interface SeenSince {
+  readonly conversation: Conversation;
+  readonly since: number;
+}
+
 /** How many messages of a conversation a member has not read. */
 export interface UnreadCount {
   readonly conversation: Conversation;
@@ -21,6 +27,10 @@ export interface UnreadCount {
 
 /** Groups of one user that are counted; more are not told. */
 export const MAX_GROUPS = 200;
+/** Unread messages of a group that are counted: more are told as this many. */
+const MAX_COUNTED = 100_000;
+/** How many numbers later a message may have been accepted than one with a higher number. */
+const MAX_DISORDER = 1_000;
 
 export class Conversations {
   constructor(private readonly db: Database) {}
@@ -52,19 +62,53 @@ export class Conversations {
     return rows.length > 0;
   }
 
-  /** The first `limit` messages with a sequence number above `afterSequence`. */
+  /** The first `limit` messages for the member with a sequence number above `afterSequence`. */
   async messagesAfter(
-    { type, key }: Conversation,
+    seen: SeenSince,
     afterSequence: number,
     limit: number,
   ): Promise<SequencedMessage[]> {
+    const { type, key } = seen.conversation;
     const rows = await this.db.select<MessageRow>(
       `SELECT ${MESSAGE_COLUMNS} FROM messages m FORCE INDEX (ix_messages_conversation)
        WHERE m.conversation_type = ? AND m.conversation_key = ? AND m.sequence_number > ?
+         AND m.created_at >= ?
        ORDER BY m.sequence_number LIMIT ?`,
-      [type, key, afterSequence, limit],
+      [type, key, await this.startAfter(seen, afterSequence), seen.since, limit],
     );
     return rows.map(toMessage);
+  }
+
+  /**
+   * A sequence number, `after` or higher, up to which all was accepted before the member joined; found by
+   * halving, so that a long past costs them nothing.
+   */
+  private async startAfter({ conversation, since }: SeenSince, after: number): Promise<number> {
+    if (since === 0) return after;
+    const first = await this.nextAfter(conversation, after);
+    if (!first || first.createdAt >= since) return after;
+    let [low, high] = [first.sequenceNumber, (await this.lastSequence(conversation)) + 1];
+    while (high - low > MAX_DISORDER) {
+      const middle = Math.floor((low + high) / 2);
+      const next = await this.nextAfter(conversation, middle - 1);
+      if (next && next.createdAt < since) low = Math.max(middle, next.sequenceNumber);
+      else high = middle;
+    }
+    return Math.max(after, low - MAX_DISORDER);
+  }
+
+  private async nextAfter(
+    { type, key }: Conversation,
+    after: number,
+  ): Promise<{ sequenceNumber: number; createdAt: number } | undefined> {
+    const [row] = await this.db.select<{ sequenceNumber: number; createdAt: number }>(
+      `SELECT sequence_number AS sequenceNumber, created_at AS createdAt
+       FROM messages FORCE INDEX (ix_messages_conversation)
+       WHERE conversation_type = ? AND conversation_key = ? AND sequence_number > ?
+       ORDER BY sequence_number LIMIT 1`,
+      [type, key, after],
+    );
+    return row;
   }
 
   /** The highest sequence number stored, 0 when there is none. */
@@ -114,17 +158,18 @@ export class Conversations {
   /** The first messages of others in (after, upTo] of a group that the member has not read. */
   async unreadInGroup(
     userId: string,
-    conversation: Conversation,
+    seen: SeenSince,
     after: number,
     upTo: number,
   ): Promise<UnreadMessage[]> {
+    const { conversation, since } = seen;
     const rows = await this.db.select<UnreadRow>(
       `SELECT ${UNREAD_COLUMNS} FROM messages m FORCE INDEX (ix_messages_conversation)
        WHERE m.conversation_type = 'group' AND m.conversation_key = ?
-         AND m.sequence_number > ? AND m.sequence_number <= ? AND m.sender_id <> ?
-         AND ${NOT_READ_BY}
+         AND m.sequence_number > ? AND m.sequence_number <= ? AND m.created_at >= ?
+         AND m.sender_id <> ? AND ${NOT_READ_BY}
        ORDER BY m.sequence_number LIMIT ${MAX_ROWS}`,
-      [conversation.key, after, upTo, userId, userId],
+      [conversation.key, await this.startAfter(seen, after), upTo, since, userId, userId],
     );
     return rows.map((row) => ({ ...row, conversation }));
   }
@@ -141,34 +186,53 @@ export class Conversations {
     return rows.map(({ key, n }) => ({ conversation: conversationOf('private', key), count: n }));
   }
 
-  /** The groups of which the user has read something, or for whose messages they had to wait. */
+  /** The large groups of the user, and those of which they have read something or had to wait for it. */
   async groupsOf(userId: string): Promise<string[]> {
     const rows = await this.db.select<{ key: string }>(
       `SELECT group_id AS \`key\` FROM group_reads WHERE user_id = ?
        UNION
+       SELECT group_id FROM group_memberships WHERE user_id = ? AND left_at IS NULL
+       UNION
        SELECT m.conversation_key FROM inbox i JOIN messages m ON m.msg_id = i.msg_id
        WHERE i.user_id = ? AND m.conversation_type = 'group'
        LIMIT ${MAX_GROUPS}`,
-      [userId, userId],
+      [userId, userId, userId],
     );
     return rows.map((row) => row.key);
   }
 
-  /** Messages of a group that a member has not read, from the first that they had to wait for. */
-  async countUnreadInGroup(userId: string, groupId: string): Promise<number> {
+  /**
+   * Messages of a group that a member has not read: of a large one since they joined, of a small one from
+   * the first that they had to wait for. Beyond {@link MAX_COUNTED} they are not counted.
+   */
+  async countUnreadInGroup(userId: string, seen: SeenSince): Promise<number> {
+    const { conversation, since } = seen;
+    const from = await this.startAfter(seen, await this.unreadFrom(userId, conversation.key));
     const [row] = await this.db.select<{ n: number }>(
-      `SELECT COUNT(*) AS n FROM messages m
-       WHERE m.conversation_type = 'group' AND m.conversation_key = ? AND m.sender_id <> ?
-         AND m.sequence_number > COALESCE(
-           (SELECT up_to_sequence FROM group_reads WHERE user_id = ? AND group_id = ?),
-           (SELECT MIN(first.sequence_number) - 1 FROM inbox i
-              JOIN messages first ON first.msg_id = i.msg_id
-              WHERE i.user_id = ? AND first.conversation_type = 'group'
-                AND first.conversation_key = ?), 0)
-         AND ${NOT_READ_BY}`,
-      [groupId, userId, userId, groupId, userId, groupId, userId],
+      `SELECT COUNT(*) AS n FROM (
+         SELECT 1 FROM messages m FORCE INDEX (ix_messages_conversation)
+         WHERE m.conversation_type = 'group' AND m.conversation_key = ? AND m.sequence_number > ?
+           AND m.created_at >= ? AND m.sender_id <> ? AND ${NOT_READ_BY}
+         LIMIT ${MAX_COUNTED}) AS unread`,
+      [conversation.key, from, since, userId, userId],
     );
     return row?.n ?? 0;
+  }
+
+  private async unreadFrom(userId: string, groupId: string): Promise<number> {
+    const [row] = await this.db.select<{
+      upTo: number | null;
+      isLarge: number;
+      first: number | null;
+    }>(
+      `SELECT
+         (SELECT up_to_sequence FROM group_reads WHERE user_id = ? AND group_id = ?) AS upTo,
+         EXISTS (SELECT 1 FROM large_groups WHERE group_id = ?) AS isLarge,
+         (SELECT MIN(m.sequence_number) FROM inbox i JOIN messages m ON m.msg_id = i.msg_id
+          WHERE i.user_id = ? AND m.conversation_type = 'group' AND m.conversation_key = ?) AS first`,
+      [userId, groupId, groupId, userId, groupId],
+    );
+    return row?.upTo ?? (row?.isLarge === 0 && row.first ? row.first - 1 : 0);
   }
 }
 

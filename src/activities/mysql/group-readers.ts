@@ -18,7 +18,7 @@
 import type { Stay } from '../../domain/inbox';
 import { chunks, MAX_ROWS } from './chunks';
 import type { Database, Queryable } from './database';
-import { APPEAR_OVERLAP_MS } from './group-log';
+import { APPEAR_OVERLAP_MS, notSettledFor } from './group-log';
 
 /**
  * How long before a device is seen to go a gateway's pushes to it may have been in vain, ms: the
@@ -187,7 +187,7 @@ export class GroupReaders {
            AND l.accepted_at >= GREATEST(g.joined_at, ?)
            AND (g.left_at IS NULL OR l.accepted_at < g.left_at)
            AND (r.state = ${ABSENT} OR l.accepted_at < r.present_since + ?)
-           AND l.sender_id <> r.user_id)`,
+           AND l.sender_id <> r.user_id AND ${notSettledFor('r.user_id')})`,
       [userIds, now() - ttlMs, APPEAR_OVERLAP_MS],
     );
     return rows.map((row) => row.user_id);
@@ -208,7 +208,7 @@ async function settleUntil(tx: Queryable, userId: string, time: number): Promise
 }
 
 /** Positions only rise. */
-async function raisePosition(
+export async function raisePosition(
   on: Queryable,
   userId: string,
   { groupId, joinedAt }: Stay,

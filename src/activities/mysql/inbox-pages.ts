@@ -70,24 +70,29 @@ export class InboxPages {
     };
   }
 
-  /** The senders' times of the first and of the last waiting message; zeros when nothing waits. */
-  async span(userId: string, now: number): Promise<{ oldest: number; newest: number }> {
+  /** The senders' times of the longest and of the shortest waiting message; `undefined` when nothing waits. */
+  async span(userId: string, now: number): Promise<{ oldest: number; newest: number } | undefined> {
     const [first, last] = await Promise.all([
       this.timeAtEnd(userId, 'ASC', now),
       this.timeAtEnd(userId, 'DESC', now),
     ]);
-    // Senders' clocks need not agree with the order of the inbox.
+    if (first === undefined || last === undefined) return undefined;
+    // Senders' clocks need not agree with ours.
     return { oldest: Math.min(first, last), newest: Math.max(first, last) };
   }
 
-  private async timeAtEnd(userId: string, order: 'ASC' | 'DESC', now: number): Promise<number> {
+  private async timeAtEnd(
+    userId: string,
+    order: 'ASC' | 'DESC',
+    now: number,
+  ): Promise<number | undefined> {
     const [row] = await this.db.select<{ timestamp: number }>(
       `SELECT STRAIGHT_JOIN m.timestamp
-       FROM inbox i FORCE INDEX (ix_inbox_state) JOIN messages m ON m.msg_id = i.msg_id
+       FROM inbox i FORCE INDEX (ix_inbox_expiry) JOIN messages m ON m.msg_id = i.msg_id
        WHERE i.user_id = ? AND i.state = ? AND i.expires_at > ?
-       ORDER BY i.position ${order} LIMIT 1`,
+       ORDER BY i.expires_at ${order} LIMIT 1`,
       [userId, INBOX_STATE.pending, now],
     );
-    return row?.timestamp ?? 0;
+    return row?.timestamp;
   }
 }

@@ -68,6 +68,23 @@ export class Inbox {
     });
   }
 
+  /** Those of the deliveries whose messages wait in rows, with the positions of these. */
+  async stillPending(userId: string, deliveries: readonly Delivery[]): Promise<InboxDelivery[]> {
+    const found: InboxDelivery[] = [];
+    for (const piece of chunks(deliveries)) {
+      const rows = await this.db.select<{ position: number; msgId: string }>(
+        `SELECT position, msg_id AS msgId FROM inbox
+         WHERE user_id = ? AND msg_id IN (?) AND state = ?`,
+        [userId, piece.map(({ msgId }) => msgId), INBOX_STATE.pending],
+      );
+      for (const { msgId, deliveredAt, devices } of piece) {
+        const row = rows.find((each) => each.msgId === msgId);
+        if (row) found.push({ position: row.position, msgId, deliveredAt, devices });
+      }
+    }
+    return found;
+  }
+
   /** Ends the wait of messages past their time, at most a few hundred a call; returns how many. */
   async expire(userId: string, now: number): Promise<number> {
     return this.db.transaction(async (tx) => {

@@ -35,10 +35,12 @@ export class Mailbox {
   async markDelivered(userId: string, items: readonly InboxDelivery[]): Promise<number> {
     const inRows = items.filter(({ stay }) => stay === undefined);
     const inLogs = items.filter((item): item is InboxDelivery & { stay: Stay } => !!item.stay);
-    return (
+    const changed =
       (await this.inbox.markDelivered(userId, inRows)) +
-      (await this.readers.markDelivered(userId, inLogs))
-    );
+      (await this.readers.markDelivered(userId, inLogs));
+    // Drawn into the inbox between the push and the mark: then the row waits, and is marked as well.
+    await this.inbox.markDelivered(userId, await this.inbox.stillPending(userId, inLogs));
+    return changed;
   }
 
   /** Ends the wait of rows past their time, at most a few hundred a call. */

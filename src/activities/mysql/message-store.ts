@@ -34,7 +34,7 @@ export interface StoredMessage {
 }
 
 /** One row that is to be in `inbox`. */
-interface Place {
+export interface Place {
   readonly userId: string;
   readonly msgId: string;
   readonly expiresAt: number;
@@ -173,7 +173,10 @@ function statusOf(row: {
 }
 
 /** Locks the users' heads, making those that are missing; returns each one's last position. */
-async function lockHeads(tx: Queryable, users: readonly string[]): Promise<Map<string, number>> {
+export async function lockHeads(
+  tx: Queryable,
+  users: readonly string[],
+): Promise<Map<string, number>> {
   const heads = new Map<string, number>();
   for (const piece of chunks(users)) {
     // Inserting locks, in our order, the rows that are there as well.
@@ -204,7 +207,7 @@ async function absentOf(tx: Queryable, places: readonly Place[]): Promise<Place[
 }
 
 /** Inserts the places after their users' last positions; returns how many each user got. */
-async function insertPlaces(
+export async function insertPlaces(
   tx: Queryable,
   places: readonly Place[],
   heads: ReadonlyMap<string, number>,
@@ -221,7 +224,10 @@ async function insertPlaces(
   return counts;
 }
 
-async function raiseHeads(tx: Queryable, newRows: ReadonlyMap<string, number>): Promise<void> {
+export async function raiseHeads(
+  tx: Queryable,
+  newRows: ReadonlyMap<string, number>,
+): Promise<void> {
   // The rows exist and are ours: this updates, it never inserts.
   for (const piece of chunks([...newRows])) {
     await tx.execute(

@@ -13,11 +13,14 @@ export interface MemberPage {
   readonly hasMore: boolean;
 }
 
+/** GroupMember of the user service, as far as we read it. */
+export interface WireMember {
+  readonly user_id: string;
+  readonly joined_at: { readonly seconds: number; readonly nanos: number } | null;
+}
+
 interface MembersResponse extends UserServiceResponse {
-  readonly members: readonly {
-    readonly user_id: string;
-    readonly joined_at: { readonly seconds: number; readonly nanos: number } | null;
-  }[];
+  readonly members: readonly WireMember[];
   readonly next_cursor: string;
   readonly total_count: number;
   readonly has_more: boolean;
@@ -55,7 +58,11 @@ export async function* memberPages(
   }
 }
 
-function toMember({ user_id, joined_at }: MembersResponse['members'][number]): Member {
-  const joinedAt = joined_at ? joined_at.seconds * 1_000 + Math.floor(joined_at.nanos / 1e6) : 0;
-  return { userId: user_id, joinedAt };
+function toMember(member: WireMember): Member {
+  return { userId: member.user_id, joinedAt: joinedAtOf(member) };
+}
+
+/** Unix ms, 0 when the user service does not say. */
+export function joinedAtOf({ joined_at }: WireMember): number {
+  return joined_at ? joined_at.seconds * 1_000 + Math.floor(joined_at.nanos / 1e6) : 0;
 }

@@ -26,16 +26,19 @@ export class Groups {
   async requireMember(groupId: string, userId: string): Promise<number> {
     const group = await this.rosters.find(groupId);
     if (!group) throw new ImError('INVALID_RECIPIENT', 'the group does not exist');
-    if (!(await this.isIn(group, groupId, userId))) {
+    if ((await this.sinceIn(group, groupId, userId)) === undefined) {
       throw new ImError('INVALID_RECIPIENT', 'the sender is not a member of the group');
     }
     return group.memberCount;
   }
 
-  /** Whether the user is a member. Rejects with SERVICE_UNAVAILABLE when that cannot be told. */
-  async isMember(groupId: string, userId: string): Promise<boolean> {
+  /**
+   * Since when the user is a member (unix ms, 0 when that is not known); `undefined` for who is none.
+   * Rejects with SERVICE_UNAVAILABLE when that cannot be told.
+   */
+  async memberSince(groupId: string, userId: string): Promise<number | undefined> {
     const group = await this.rosters.find(groupId);
-    return group !== undefined && this.isIn(group, groupId, userId);
+    return group && this.sinceIn(group, groupId, userId);
   }
 
   /**
@@ -65,17 +68,25 @@ export class Groups {
     this.checks.distrust();
   }
 
-  private async isIn(group: KnownGroup, groupId: string, userId: string): Promise<boolean> {
-    if (!group.roster) return this.checks.isMember(groupId, userId);
-    if (group.roster.has(userId)) return true;
+  private async sinceIn(
+    group: KnownGroup,
+    groupId: string,
+    userId: string,
+  ): Promise<number | undefined> {
+    const since = group.roster?.joinedAt(userId);
+    if (since !== undefined) return since;
+    if (!group.roster) return this.checks.memberSince(groupId, userId);
     // They may have just joined: the user service knows before Kafka has told us.
     try {
-      const isMember = await this.checks.isMember(groupId, userId);
-      if (isMember) this.rosters.apply({ groupId, userId, type: 'join', at: this.options.now() });
-      return isMember;
+      const joinedAt = await this.checks.memberSince(groupId, userId);
+      if (joinedAt !== undefined) {
+        const at = joinedAt || this.options.now();
+        this.rosters.apply({ groupId, userId, type: 'join', at });
+      }
+      return joinedAt;
     } catch (error) {
       this.options.log.debug({ err: messageOf(error) }, 'believing the last known members');
-      return false;
+      return undefined;
     }
   }
 }

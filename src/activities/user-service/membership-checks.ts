@@ -1,5 +1,5 @@
 /**
- * Whether a user is in a group, asked for one by one: for large groups, whose members are not kept.
+ * Whether, and since when, a user is in a group, asked for one by one: for large groups, whose members are not kept.
  * Remembered, corrected by `membership_change`, asked anew in the background when old.
  */
 import { LRUCache } from 'lru-cache';
@@ -9,6 +9,8 @@ import type { Logger } from '../../logger';
 import type { Metrics } from '../../metrics';
 import { requireNoError, USER_ERROR } from './client';
 import type { UserServiceClient, UserServiceResponse } from './client';
+import { joinedAtOf } from './group-pages';
+import type { WireMember } from './group-pages';
 
 /** How long "not a member" is remembered, ms: short, the news of a join may be under way. */
 const NO_TTL_MS = 1_000;
@@ -26,19 +28,23 @@ export interface MembershipChecksOptions {
   readonly metrics: Metrics;
 }
 
+/** Unix ms since when, 0 when that is not known; `undefined`: not a member. */
+type Since = number | undefined;
+
 interface Verdict {
-  readonly isMember: boolean;
+  readonly since: Since;
   freshUntil: number;
 }
 
 interface Question {
-  readonly answer: Promise<boolean>;
+  readonly answer: Promise<Since>;
   /** What Kafka told meanwhile: newer than the answer. */
-  change: boolean | undefined;
+  change: MembershipChange | undefined;
 }
 
 interface MembershipResponse extends UserServiceResponse {
   readonly is_member: boolean;
+  readonly member: WireMember | null;
 }
 
 export class MembershipChecks {
@@ -50,24 +56,25 @@ export class MembershipChecks {
   }
 
   /** Rejects with SERVICE_UNAVAILABLE when it is not known and the user service is away. */
-  async isMember(groupId: string, userId: string): Promise<boolean> {
+  async memberSince(groupId: string, userId: string): Promise<Since> {
     const name = nameOf(groupId, userId);
     const verdict = this.known.get(name);
     const now = this.options.now();
     if (!verdict) return this.ask(name, groupId, userId);
-    if (verdict.freshUntil >= now) return verdict.isMember;
+    if (verdict.freshUntil >= now) return verdict.since;
     // A no is short-lived and waits for the news; a yes serves while it is asked for anew.
-    if (!verdict.isMember) return this.ask(name, groupId, userId);
+    if (verdict.since === undefined) return this.ask(name, groupId, userId);
     verdict.freshUntil = now + RETRY_MS;
     void this.refresh(name, groupId, userId);
-    return true;
+    return verdict.since;
   }
 
-  apply({ groupId, userId, type }: MembershipChange): void {
-    const name = nameOf(groupId, userId);
+  apply(change: MembershipChange): void {
+    const name = nameOf(change.groupId, change.userId);
     const question = this.asking.get(name);
-    if (question) question.change = type === 'join';
-    if (this.known.has(name)) this.keep(name, type === 'join');
+    if (question) question.change = change;
+    const verdict = this.known.peek(name);
+    if (verdict) this.keep(name, changed(verdict.since, change));
   }
 
   /** Changes may have been missed: every answer is asked for anew when next needed. */
@@ -84,12 +91,13 @@ export class MembershipChecks {
     }
   }
 
-  private ask(name: string, groupId: string, userId: string): Promise<boolean> {
+  private ask(name: string, groupId: string, userId: string): Promise<Since> {
     const running = this.asking.get(name);
     if (running) return running.answer;
     const answer = this.validate(groupId, userId)
-      .then((isMember) => {
-        const newest = this.asking.get(name)?.change ?? isMember;
+      .then((since) => {
+        const change = this.asking.get(name)?.change;
+        const newest = change ? changed(since, change) : since;
         this.keep(name, newest);
         return newest;
       })
@@ -98,26 +106,33 @@ export class MembershipChecks {
     return answer;
   }
 
-  private async validate(groupId: string, userId: string): Promise<boolean> {
+  private async validate(groupId: string, userId: string): Promise<Since> {
     let response: MembershipResponse;
     try {
       response = await this.options.client.call('ValidateGroupMembership', {
         user_id: userId,
         group_id: groupId,
       });
-      if (isAbsence(response.error_code)) return false;
+      if (isAbsence(response.error_code)) return undefined;
       requireNoError('ValidateGroupMembership', response);
     } catch (error) {
       const detail = 'the user service is unavailable';
       throw new ImError('SERVICE_UNAVAILABLE', detail, { cause: error });
     }
-    return response.is_member;
+    if (!response.is_member) return undefined;
+    return response.member ? joinedAtOf(response.member) : 0;
   }
 
-  private keep(name: string, isMember: boolean): void {
+  private keep(name: string, since: Since): void {
     const { now, refreshMs } = this.options;
-    this.known.set(name, { isMember, freshUntil: now() + (isMember ? refreshMs : NO_TTL_MS) });
+    const lasts = since === undefined ? NO_TTL_MS : refreshMs;
+    this.known.set(name, { since, freshUntil: now() + lasts });
   }
+}
+
+/** The news of a join may be older than an answer that has it already. */
+function changed(since: Since, { type, at }: MembershipChange): Since {
+  return type === 'join' ? (since ?? at) : undefined;
 }
 
 /** Neither an unknown user nor one of an unknown group is a member. */

@@ -1,9 +1,9 @@
 /** Conversations: history to repair gaps from, reading all of it, and what is unread. */
 import { z } from 'zod';
 import type { Conversations } from '../../activities/mysql/conversations';
-import type { Conversation, ConversationType } from '../../domain/ids';
+import type { ConversationType } from '../../domain/ids';
 import type { ContentKeys } from '../../routing/content-keys';
-import type { ConversationAccess } from '../../routing/conversation-access';
+import type { ConversationAccess, Visible } from '../../routing/conversation-access';
 import type { ReadMarks } from '../../routing/read-marks';
 import { reading } from '../../routing/store-errors';
 import { unreadCounts } from '../../routing/unread';
@@ -44,7 +44,9 @@ function history({ conversations, access, keys }: ConversationDeps): Endpoint {
     path: '/api/v1/conversations/{type}/{id}/messages',
     operationId: 'getConversationMessages',
     summary: 'Messages of a conversation above a sequence number',
-    description: 'For its members, to fill gaps: numbers may be skipped, but never repeat or fall.',
+    description:
+      'For its members, to fill gaps: numbers may be skipped, but never repeat or fall. A member of a ' +
+      'group sees what was sent since they joined.',
     params: z.object({ type: conversationType, id: conversationId }),
     query: z.object({
       after_sequence: queryNumber(0, Number.MAX_SAFE_INTEGER, 0, 'Only messages above this.'),
@@ -60,15 +62,9 @@ function history({ conversations, access, keys }: ConversationDeps): Endpoint {
     },
     problems: ['NOT_FOUND', 'AMBIGUOUS_CONVERSATION', 'RETRIEVAL_ERROR', 'ENCRYPTION_ERROR'],
     handle: async ({ caller, params, query }) => {
-      const conversation = await resolved(
-        access,
-        caller.userId,
-        params.type,
-        params.id,
-        query.peer_id,
-      );
+      const visible = await resolved(access, caller.userId, params.type, params.id, query.peer_id);
       const found = await reading(
-        conversations.messagesAfter(conversation, query.after_sequence, query.limit + 1),
+        conversations.messagesAfter(visible, query.after_sequence, query.limit + 1),
       );
       const shown = found.slice(0, query.limit);
       return ok({
@@ -105,14 +101,14 @@ function markRead({ access, marks }: ConversationDeps): Endpoint {
     },
     problems: ['NOT_FOUND', 'AMBIGUOUS_CONVERSATION', 'RETRIEVAL_ERROR', 'STORAGE_ERROR'],
     handle: async ({ caller, body }) => {
-      const conversation = await resolved(
+      const visible = await resolved(
         access,
         caller.userId,
         body.conversation_type,
         body.conversation_id,
         body.peer_id,
       );
-      const done = await marks.conversation(caller.userId, conversation, body.up_to_sequence, {
+      const done = await marks.conversation(caller.userId, visible, body.up_to_sequence, {
         deviceId: body.device_id ?? '',
         readAt: body.read_at,
       });
@@ -167,7 +163,7 @@ async function resolved(
   type: ConversationType,
   id: string,
   peer: string | undefined,
-): Promise<Conversation> {
+): Promise<Visible> {
   const found = await access.resolve(callerId, type, id, peer);
   if (found === 'unknown') throw new Problem('NOT_FOUND', 'there is no such conversation');
   if (found === 'ambiguous') {
