@@ -18,6 +18,7 @@ const COMMANDS = {
   demo: 'dist/dev/demo/main.js',
   test: 'dist/dev/run-tests.js',
   keys: 'dist/src/keys.js',
+  'dead-letters': 'dist/src/dead-letters.js',
   token: 'dist/dev/token/main.js',
 };
 /** How often to look whether whoever started us is still there. */

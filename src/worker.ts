@@ -25,6 +25,7 @@ import { createLogger } from './logger';
 import { createPrivateRouter, createReservations, openParts } from './parts';
 import { runProcess } from './process';
 import type { ContentSteps } from './routing/content';
+import { DeadLetters } from './routing/dead-letters';
 import { InboxDelivery } from './routing/deliver-inbox';
 import { GroupFanout } from './routing/group-fanout';
 import { LargeGroups } from './routing/large-groups';
@@ -76,7 +77,10 @@ export async function startWorker(
   // All partitions of a fetch are handled at once: their records share transactions.
   const consuming = {
     kafka: parts.consumerKafka,
-    deadLetters: producer,
+    deadLetters: new DeadLetters({
+      producer,
+      keys: config.ENCRYPTION === 'on' ? parts.encryption.content : undefined,
+    }),
     messages: parts.messages,
     metrics,
     log,

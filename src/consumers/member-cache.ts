@@ -29,7 +29,7 @@ export function createMemberCacheConsumer(
     concurrency: CONCURRENCY,
     fromBeginning: false,
     // The worker's own reader of the topic puts a bad record aside, once for all processes.
-    deadLetters: { append: () => Promise.resolve() },
+    deadLetters: { bury: () => Promise.resolve() },
     onResumed: () => groups.distrust(),
     decode: decodeMembership,
     handle: (changes) => {

@@ -4,54 +4,82 @@
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
+import type { Client } from '@temporalio/client';
 import { deadLetterTopic, TOPICS } from '../../src/activities/kafka/topics';
 import { Database } from '../../src/activities/mysql/database';
-import { encodeOffline } from '../../src/domain/records';
+import { encodeGroup } from '../../src/domain/group-records';
+import { groupConversation } from '../../src/domain/ids';
+import { encodeDelivered, encodeOffline } from '../../src/domain/records';
 import { BinlogMysql } from '../support/binlog-mysql';
 import { searchFiles } from '../support/byte-search';
 import { encryptionOn, openEncryption } from '../support/encryption';
 import { TestGateway } from '../support/gateway';
+import { TestGroup } from '../support/groups';
 import { ImClient } from '../support/im-client';
 import { unique } from '../support/ids';
 import { connectKafka, createProducer, readUntil } from '../support/kafka';
 import { freePort, ProductProcess } from '../support/processes';
 import { message } from '../support/records';
+import { RestClient } from '../support/rest-client';
 import { testStack } from '../support/stack';
 import { startUsers, testConfig } from '../support/system';
 import { waitFor } from '../support/wait';
+import { connectTemporal } from '../support/worker';
 
 /** Redis writes its log once a second, Temporal's SQLite and InnoDB at once. */
 const FLUSH_MS = 2_500;
+
+interface Product {
+  readonly client: ImClient;
+  /** Of a server with `ROUTING_EXECUTOR=temporal`. */
+  readonly viaTemporal: ImClient;
+  readonly rest: RestClient;
+}
 
 describe('content at rest', () => {
   let mysql: BinlogMysql;
   let users: Awaited<ReturnType<typeof startUsers>>;
   let gateway: TestGateway;
+  /** Takes nothing. */
+  let broken: TestGateway;
+  let temporal: Client;
   let logs: string;
 
   beforeAll(async () => {
     mysql = await BinlogMysql.start('at-rest');
     users = await startUsers(0);
     gateway = await TestGateway.start(testConfig().ETCD_ENDPOINTS);
+    broken = await TestGateway.start(testConfig().ETCD_ENDPOINTS);
+    broken.mood = 'failing';
+    temporal = await connectTemporal(testConfig());
     // A server is ready when a gateway of the registry answers.
     await gateway.forgetAllDevices();
-    await gateway.connect(unique('someone'), 'phone');
+    await gateway.connect(unique('!ready'), 'phone');
     logs = mkdtempSync(join(tmpdir(), 'im-logs-'));
   }, 120_000);
   afterAll(async () => {
+    await temporal.connection.close();
+    await broken.stop();
     await gateway.stop();
     await users.stop();
     await mysql.stop();
     rmSync(logs, { recursive: true });
   });
 
-  /** A server and a worker that log all they can, while `during` lasts. */
+  /** Two servers and a worker that log all they can, while `during` lasts. */
   async function withProduct(
     env: Record<string, string>,
-    during: (client: ImClient) => Promise<void>,
+    during: (product: Product) => Promise<void>,
   ): Promise<void> {
-    const [grpc, http, workerHttp] = [await freePort(), await freePort(), await freePort()];
+    const ports = await Promise.all(Array.from({ length: 5 }, () => freePort()));
+    const [grpc, http, workerHttp, grpcToo, httpToo] = ports as [
+      number,
+      number,
+      number,
+      number,
+      number,
+    ];
     const common = {
       ...env,
       LOG_LEVEL: 'trace',
@@ -63,73 +91,120 @@ describe('content at rest', () => {
       HTTP_PORT: String(http),
       IM_WORKER_HTTP_PORT: String(workerHttp),
     };
+    const throughTemporal = {
+      ...common,
+      ROUTING_EXECUTOR: 'temporal',
+      GRPC_PORT: String(grpcToo),
+      HTTP_PORT: String(httpToo),
+    };
     const processes = [
       new ProductProcess('worker', workerHttp, common, join(logs, 'worker.log')),
       new ProductProcess('server', http, common, join(logs, 'server.log')),
+      new ProductProcess('server', httpToo, throughTemporal, join(logs, 'server-temporal.log')),
     ];
-    const client = new ImClient(grpc);
+    const [client, viaTemporal] = [new ImClient(grpc), new ImClient(grpcToo)];
     try {
       for (const process of processes) await process.start();
-      await during(client);
+      await during({ client, viaTemporal, rest: new RestClient(`http://127.0.0.1:${http}`) });
     } finally {
       client.close();
+      viaTemporal.close();
       for (const process of processes) await process.end('SIGTERM');
     }
   }
 
   /** Sends the text every way there is; resolves to ids that leave traces in what is searched. */
   async function sendEveryWay(canary: string, env: Record<string, string>) {
-    const [alice, online, away, refused] = ['alice', 'online', 'away', 'refused'].map(unique) as [
-      string,
-      string,
-      string,
-      string,
-    ];
-    const waiting = unique('msg');
-    await withProduct(env, async (client) => {
-      const send = (recipient: string, msgId = unique('msg')) =>
-        client.routePrivate({
+    const ids = Object.fromEntries(
+      ['alice', 'online', 'away', 'refused', 'waiting'].map((name) => [name, unique(name)]),
+    ) as Record<'alice' | 'online' | 'away' | 'refused' | 'waiting', string>;
+    const { alice, online, away, refused, waiting } = ids;
+    await withProduct(env, async ({ client, viaTemporal, rest }) => {
+      const send = (recipient: string, msgId = unique('msg'), by = client) =>
+        by.routePrivate({
           msg_id: msgId,
           sender_id: alice,
           recipient_id: recipient,
           content: canary,
           timestamp: Date.now(),
         });
-      // Online, and so the history; offline and delivered later; offline and refused by the gateway.
-      await gateway.connect(online, 'phone');
-      expect(await send(online)).toMatchObject({ success: true, status: 'delivered' });
-      expect(await send(away, waiting)).toMatchObject({ success: true, status: 'offline' });
-      await gateway.connect(away, 'phone');
-      expect((await gateway.received(away, 1, 60_000))[0]?.content).toBe(canary);
+      // Refused by the gateway until the delivery fails, while all else goes on.
+      await broken.connect(refused, 'phone');
       expect(await send(refused)).toMatchObject({ success: true, status: 'offline' });
-      gateway.mood = 'failing';
-      await gateway.connect(refused, 'phone');
-      await send(refused);
+      // Online, and so the history; offline and delivered later; both once more through Temporal.
+      await gateway.connect(online, 'phone');
+      const seen = unique('msg');
+      expect(await send(online, seen)).toMatchObject({ status: 'delivered' });
+      expect(await send(away, waiting)).toMatchObject({ success: true, status: 'offline' });
+      expect(await send(online, unique('msg'), viaTemporal)).toMatchObject({ status: 'delivered' });
+      expect(await send(away, unique('msg'), viaTemporal)).toMatchObject({ status: 'offline' });
+      // To a group, of which one member is there and one is not.
+      const group = await TestGroup.make({ users, client }, [alice, online, away]);
+      expect(await group.send(alice, canary)).toMatchObject({ success: true });
+      await readItAll(rest, { reader: online, sender: alice, absent: away, msgId: seen }, canary);
+      await gateway.connect(away, 'phone');
+      const pushed = await gateway.received(away, 3, 60_000);
+      expect(pushed.map((push) => push.content)).toEqual([canary, canary, canary]);
       // The same id again with another text, and without a sequence of its own: an error for the caller.
       expect(await send(refused, waiting)).toMatchObject({ code: 'DUPLICATE_MESSAGE' });
-      await deadLetter(canary, waiting, env);
+      await deadLetters(client, canary, waiting, env);
+      await expect(
+        temporal.workflow.getHandle(`offline-delivery/${refused}`).result(),
+      ).rejects.toThrow();
       await new Promise((resolve) => setTimeout(resolve, FLUSH_MS));
-    }).finally(() => {
-      gateway.mood = 'well';
     });
     return { away, waiting };
   }
 
-  /** A record that MySQL refuses, since its id is another message's. */
-  async function deadLetter(canary: string, usedId: string, env: Record<string, string>) {
+  /** Everything that clients can read of it, and a receipt. */
+  async function readItAll(
+    rest: RestClient,
+    who: { reader: string; sender: string; absent: string; msgId: string },
+    canary: string,
+  ): Promise<void> {
+    const { reader, sender, absent, msgId } = who;
+    const inbox = async () => (await rest.get(absent, '/api/v1/offline')).body.messages ?? [];
+    await waitFor('the inbox', 30_000, async () => (await inbox()).length === 3);
+    expect((await inbox()).map((each) => each.content)).toEqual([canary, canary, canary]);
+    const path = `/api/v1/conversations/private/${[reader, sender].sort().join('_')}/messages`;
+    await waitFor('the history', 30_000, async () => {
+      return ((await rest.get(sender, path)).body.messages ?? []).length === 2;
+    });
+    const read = await rest.post(reader, '/api/v1/messages/read', { msg_id: msgId });
+    expect(read.status).toBe(200);
+    await waitFor('the receipt to be told', 30_000, async () => {
+      const { body } = await rest.get(sender, `/api/v1/messages/receipts?msg_id=${msgId}`);
+      return body.summary.reader_count === 1;
+    });
+  }
+
+  /** Records that MySQL refuses, since their id is another message's, and poison on `group_msg`. */
+  async function deadLetters(
+    client: ImClient,
+    canary: string,
+    usedId: string,
+    env: Record<string, string>,
+  ): Promise<void> {
     const kafka = connectKafka();
     const producer = await createProducer(kafka);
     const db = Database.open({ url: mysql.url, connections: 1, deadlineMs: 5_000 });
     const conflicting = message({ msgId: usedId, content: canary });
     const { content } = await openEncryption(db, env);
-    const record = env['ENCRYPTION'] === 'on' ? await content.seal(conflicting) : conflicting;
-    await producer.append(TOPICS.offline, {
-      key: conflicting.recipientId,
-      value: encodeOffline(record, conflicting.recipientId),
-    });
-    await readUntil(kafka, deadLetterTopic(TOPICS.offline), ({ value }) =>
-      value.includes(conflicting.recipientId),
-    );
+    const sealed = env['ENCRYPTION'] === 'on' ? await content.seal(conflicting) : conflicting;
+    const key = conflicting.recipientId;
+    const group = await TestGroup.make({ users, client }, [conflicting.senderId]);
+    const toGroup = { ...conflicting, conversation: groupConversation(group.id) };
+    const refusedRecords = {
+      [TOPICS.offline]: encodeOffline(sealed, key),
+      [TOPICS.delivered]: encodeDelivered({ message: sealed, devices: ['d'], deliveredAt: 1 }),
+      [TOPICS.group]: `{"content":"${canary}"`,
+    };
+    await producer.append(TOPICS.group, { key, value: encodeGroup(toGroup) });
+    for (const [topic, value] of Object.entries(refusedRecords)) {
+      await producer.append(topic, { key, value });
+      let left = topic === TOPICS.group ? 2 : 1;
+      await readUntil(kafka, deadLetterTopic(topic), (dead) => dead.key === key && --left === 0);
+    }
     await producer.close();
     await db.close();
   }
@@ -153,16 +228,31 @@ describe('content at rest', () => {
         /\/group_msg-\d+\//.test(path),
       );
       expect({ place, somethingWasRead: read > 0 }).toEqual({ place, somethingWasRead: true });
-      for (const hit of hits) found.add(basename(hit).startsWith('binlog') ? 'binlog' : place);
+      for (const hit of hits) found.add(nameOf(place, hit));
     }
     return [...found].sort();
   }
 
-  it('with encryption off is found in the files of MySQL, its binary log and Kafka', async () => {
+  /** Of Kafka which topic, and of MySQL whether it is its binary log. */
+  function nameOf(place: string, path: string): string {
+    if (place === 'kafka') return basename(dirname(path)).replace(/-\d+$/, '');
+    return basename(path).startsWith('binlog') ? 'binlog' : place;
+  }
+
+  it('with encryption off is found in MySQL, its binary log, Redis, and each topic and its dead letters', async () => {
     const canary = unique('canary-in-clear');
     await sendEveryWay(canary, { ENCRYPTION: 'off' });
-    expect(await placesWith(canary)).toEqual(['binlog', 'kafka', 'mysql']);
-  }, 180_000);
+    expect(await placesWith(canary)).toEqual([
+      'binlog',
+      'group_msg.dlq',
+      'mysql',
+      'offline_msg',
+      'offline_msg.dlq',
+      'private_msg',
+      'private_msg.dlq',
+      'redis',
+    ]);
+  }, 300_000);
 
   it('with encryption on is found in no file of any server, though ids are found in all of them', async () => {
     const canary = unique('canary-sealed');
@@ -170,7 +260,7 @@ describe('content at rest', () => {
     expect(await placesWith(canary)).toEqual([]);
     // The same search sees what the same messages left: their ids.
     expect(await placesWith(waiting)).toEqual(
-      expect.arrayContaining(['binlog', 'kafka', 'mysql', 'redis']),
+      expect.arrayContaining(['binlog', 'mysql', 'offline_msg', 'offline_msg.dlq', 'redis']),
     );
     expect(await placesWith(away)).toEqual(expect.arrayContaining(['etcd', 'temporal']));
     await waitFor(
@@ -178,5 +268,5 @@ describe('content at rest', () => {
       1_000,
       async () => (await searchFiles(logs, 'server listens')).hits.length > 0,
     );
-  }, 180_000);
+  }, 300_000);
 });

@@ -1,6 +1,6 @@
 /** MariaDB (10.11 or later) or MySQL, whichever is there. */
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 
@@ -24,6 +24,8 @@ const INIT_SQL = [
 export function mysqlServer({ layout, ports }: ServerContext): NativeServer {
   const data = layout.data('mysql');
   const initFile = join(layout.run, 'mysql-init.sql');
+  // Its own: a server that starts deletes the temporary tables of others in the same folder.
+  const temporary = join(layout.run, 'mysql-tmp');
   const asRoot = process.getuid?.() === 0 ? ['--user=root'] : [];
 
   function program(): string {
@@ -44,6 +46,7 @@ export function mysqlServer({ layout, ports }: ServerContext): NativeServer {
 
     async prepare() {
       writeFileSync(initFile, `${INIT_SQL}\n`);
+      mkdirSync(temporary, { recursive: true });
       await buildOnce(data, (draft) => createDataDirectory(program(), draft, asRoot));
     },
 
@@ -53,6 +56,7 @@ export function mysqlServer({ layout, ports }: ServerContext): NativeServer {
         ...asRoot,
         `--datadir=${data}`,
         `--init-file=${initFile}`,
+        `--tmpdir=${temporary}`,
         `--port=${ports.mysql}`,
         '--bind-address=127.0.0.1',
         `--socket=${socketPath(data)}`,

@@ -6,13 +6,12 @@
  * while they are left to Kafka, which hands them out anew. Nothing is skipped.
  */
 import type { EachBatchPayload, KafkaMessage } from 'kafkajs';
+import type { DeadLetter } from '../../domain/dead-letter';
 import { messageOf } from '../../domain/errors';
 import { PoisonRecordError } from '../../domain/records';
 import type { Logger } from '../../logger';
 import type { Metrics } from '../../metrics';
 import { sleep } from '../sleep';
-import type { BatchingProducer } from './producer';
-import { deadLetterTopic } from './topics';
 
 /** Records handled together: as many as go into one statement. */
 const MAX_CHUNK = 500;
@@ -27,13 +26,18 @@ const HEARTBEAT_MS = 1_000;
 /** Why a record was refused for good, never with its content; `undefined` when it was handled. */
 export type Refusal = string | undefined;
 
+/** Takes what cannot be handled, ever; rejects when it cannot take it now. */
+export interface DeadLetterBox {
+  bury(letter: DeadLetter): Promise<void>;
+}
+
 export interface BatchOptions<R> {
   readonly topic: string;
   /** Throws {@link PoisonRecordError}. `timestamp` is the record's, unix ms. */
   readonly decode: (value: string, timestamp: number) => R;
   /** Handles records in their order, one answer for each; may be called again with the same ones. */
   readonly handle: (records: readonly R[]) => Promise<readonly Refusal[]>;
-  readonly deadLetters: Pick<BatchingProducer, 'append'>;
+  readonly deadLetters: DeadLetterBox;
   readonly log: Logger;
   readonly metrics: Metrics;
 }
@@ -114,15 +118,14 @@ export class BatchRunner<R> {
 
   private async bury(message: KafkaMessage, reason: string, partition: number): Promise<void> {
     const { topic, log, deadLetters } = this.options;
-    await deadLetters.append(deadLetterTopic(topic), {
+    await deadLetters.bury({
+      topic,
+      partition,
+      offset: message.offset,
+      timestamp: Number(message.timestamp),
       key: message.key?.toString() ?? '',
       value: message.value ?? Buffer.alloc(0),
-      headers: {
-        reason,
-        source_topic: topic,
-        source_partition: String(partition),
-        source_offset: message.offset,
-      },
+      reason,
     });
     log.error({ topic, partition, offset: message.offset, reason }, 'record put aside');
   }

@@ -6,6 +6,7 @@ import type { BatchingProducer } from '../../../src/activities/kafka/producer';
 import { deadLetterTopic } from '../../../src/activities/kafka/topics';
 import { PoisonRecordError } from '../../../src/domain/records';
 import { createMetrics } from '../../../src/metrics';
+import { DeadLetters } from '../../../src/routing/dead-letters';
 import { connectKafka, createProducer, createTopic, log, readTopic } from '../../support/kafka';
 import { waitFor } from '../../support/wait';
 
@@ -37,7 +38,7 @@ describe('a consumer', () => {
         return number;
       },
       handle,
-      deadLetters: producer,
+      deadLetters: new DeadLetters({ producer, keys: undefined }),
       log,
       metrics: createMetrics(),
     });
