@@ -19,6 +19,7 @@ const COMMANDS = {
   test: 'dist/dev/run-tests.js',
   keys: 'dist/src/keys.js',
   'dead-letters': 'dist/src/dead-letters.js',
+  audit: 'dist/src/audit.js',
   token: 'dist/dev/token/main.js',
 };
 /** How often to look whether whoever started us is still there. */

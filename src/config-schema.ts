@@ -39,6 +39,17 @@ export const SETTINGS = {
     'mysql://im:im@127.0.0.1:3306/im',
     'MySQL or MariaDB with the database.',
   ),
+  MYSQL_OWNER: setting({
+    schema: z
+      .string()
+      .regex(/^[^:]+:/)
+      .optional(),
+    fallback: undefined,
+    meaning:
+      'Database user that migrates, so that the one of MYSQL_URL cannot change `audit_logs`; unset: the one of MYSQL_URL does both.',
+    allowed: 'USER:PASSWORD, with all rights and GRANT OPTION on the database',
+    secret: true,
+  }),
   REDIS_URL: url(['redis:', 'rediss:'], 'redis://127.0.0.1:6379', 'Redis.'),
   KAFKA_BROKERS: list(
     '127.0.0.1:9092',

@@ -10,6 +10,7 @@ import { BatchingProducer } from './activities/kafka/producer';
 import { TOPICS } from './activities/kafka/topics';
 import { Ceilings } from './activities/mysql/ceilings';
 import { Database } from './activities/mysql/database';
+import { GdprJobs } from './activities/mysql/gdpr-jobs';
 import { generationOf } from './activities/mysql/generations';
 import { GroupReaders } from './activities/mysql/group-readers';
 import { GroupUnread } from './activities/mysql/group-unread';
@@ -17,7 +18,7 @@ import { Inbox } from './activities/mysql/inbox';
 import { LogDraws } from './activities/mysql/log-draws';
 import { Mailbox } from './activities/mysql/mailbox';
 import { MessageStore } from './activities/mysql/message-store';
-import { migrate } from './activities/mysql/migrate';
+import { prepareSchema } from './activities/mysql/schema';
 import { RedisConnection } from './activities/redis/connection';
 import { InboxCounts } from './activities/redis/inbox-counts';
 import { MessageStates } from './activities/redis/message-states';
@@ -60,7 +61,12 @@ export async function openParts(config: Config, name: string) {
   const log = createLogger(config.LOG_LEVEL, name);
   const metrics = createMetrics();
   const lists = await openWordLists(config, { metrics, log });
-  await migrate(config.MYSQL_URL, join(projectRoot(), 'migrations'));
+  await prepareSchema({
+    url: config.MYSQL_URL,
+    owner: config.MYSQL_OWNER,
+    folder: join(projectRoot(), 'migrations'),
+    log,
+  });
 
   const database = Database.open({
     url: config.MYSQL_URL,
@@ -163,6 +169,7 @@ export async function openParts(config: Config, name: string) {
     groupUnread,
     draws: new LogDraws(database, groupUnread, { ttlMs }),
     mailbox: new Mailbox(inbox, readers, groupUnread),
+    gdprJobs: new GdprJobs(database, Date.now),
     redis,
     states: new MessageStates(redis),
     counts: new InboxCounts(redis),

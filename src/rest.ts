@@ -1,4 +1,5 @@
 /** The part of the server that REST needs alone: who calls, what they may ask, what follows from it. */
+import { AuditLog } from './activities/mysql/audit-log';
 import { Conversations } from './activities/mysql/conversations';
 import { InboxPages } from './activities/mysql/inbox-pages';
 import { ReadReceipts } from './activities/mysql/read-receipts';
@@ -6,6 +7,7 @@ import { ReceiptPages } from './activities/mysql/receipt-pages';
 import { RateLimiter } from './activities/redis/rate-limiter';
 import { WakeClaims } from './activities/redis/wake-claims';
 import { conversationEndpoints } from './api/endpoints/conversations';
+import { gdprEndpoints } from './api/endpoints/gdpr';
 import { offlineEndpoints } from './api/endpoints/offline';
 import { receiptEndpoints } from './api/endpoints/receipts';
 import type { ClientOptions } from './api/http-app';
@@ -50,6 +52,7 @@ export async function createRest(parts: Parts): Promise<Rest> {
       ),
       ...receiptEndpoints({ marks, pages: new ReceiptPages(database), conversations, access }),
       ...conversationEndpoints({ conversations, access, marks, keys: parts.encryption.content }),
+      ...gdprEndpoints({ jobs: parts.gdprJobs, audit: new AuditLog(database, now) }),
     ],
     tokens: await TokenVerifier.create({
       secret: config.JWT_SECRET,

@@ -19,6 +19,7 @@ import { createGroupConsumer } from './consumers/group-messages';
 import { createMembershipConsumer } from './consumers/membership-changes';
 import { createOfflineConsumer } from './consumers/offline-messages';
 import type { DeliveryActivities } from './domain/delivery';
+import type { GdprJobActivities } from './domain/gdpr';
 import type { KeyActivities } from './domain/key-rotation';
 import type { RoutingActivities } from './domain/routing';
 import { createLogger } from './logger';
@@ -31,6 +32,8 @@ import { GroupFanout } from './routing/group-fanout';
 import { LargeGroups } from './routing/large-groups';
 import { createActivities } from './temporal/activities';
 import { DeliveryRequests } from './temporal/delivery-requests';
+import { createGdprActivities } from './temporal/gdpr-activities';
+import { GdprStarts } from './temporal/gdpr-starts';
 import { routeTicket } from './temporal/route-ticket';
 import { installTemporalRuntime } from './temporal/runtime';
 import { ensureSweepSchedule, sweepSoon } from './temporal/schedules';
@@ -130,7 +133,12 @@ export async function startWorker(
   });
 
   const router = createPrivateRouter(parts, createReservations(parts), content);
-  const activities: DeliveryActivities & KeyActivities & ReceiptActivities & RoutingActivities = {
+  const gdprStarts = new GdprStarts({ temporal, taskQueue, log });
+  const activities: DeliveryActivities &
+    GdprJobActivities &
+    KeyActivities &
+    ReceiptActivities &
+    RoutingActivities = {
     ...createActivities({
       ...parts,
       delivery: new InboxDelivery({
@@ -144,6 +152,12 @@ export async function startWorker(
       receipts: receiptLog,
       wake: (senderId) => wakes.wake(senderId),
       now: Date.now,
+    }),
+    ...createGdprActivities({
+      jobs: parts.gdprJobs,
+      startJob: (job) => gdprStarts.start(job),
+      now: Date.now,
+      log,
     }),
     routePrivateMessage: (ticket) => routeTicket(router, parts.tickets, ticket),
   };

@@ -39,6 +39,8 @@ const ADDRESS_OF = {
 export interface StackEnvironment {
   PORT_OFFSET: string;
   MYSQL_URL: string;
+  /** Empty when MySQL is not ours. */
+  MYSQL_OWNER: string;
   REDIS_URL: string;
   KAFKA_BROKERS: string;
   ETCD_ENDPOINTS: string;
@@ -66,6 +68,7 @@ function defaults(offset: number): StackEnvironment {
   return {
     PORT_OFFSET: String(offset),
     MYSQL_URL: `mysql://im:im@127.0.0.1:${ports.mysql}/im`,
+    MYSQL_OWNER: 'im_owner:im_owner',
     REDIS_URL: `redis://127.0.0.1:${ports.redis}`,
     KAFKA_BROKERS: `127.0.0.1:${ports.kafka}`,
     ETCD_ENDPOINTS: `http://127.0.0.1:${ports.etcd}`,
@@ -92,6 +95,10 @@ export function stackEnvironment(
   for (const name of Object.keys(environment) as (keyof StackEnvironment)[]) {
     // PORT_OFFSET is what was decided, which may be a default of the command's own.
     if (name !== 'PORT_OFFSET') environment[name] = given[name] || environment[name];
+  }
+  // Another server has another owner, or none.
+  if (!ownServers(offset, given).includes('mysql')) {
+    environment.MYSQL_OWNER = given['MYSQL_OWNER'] ?? '';
   }
   return environment;
 }

@@ -56,7 +56,8 @@ function requireUser(userId: string): string {
   return userId;
 }
 
-async function withHeartbeats<T>(log: Logger, work: () => Promise<T>): Promise<T> {
+/** Runs an activity's work, with heartbeats, and its failure as one that Temporal may keep. */
+export async function withHeartbeats<T>(log: Logger, work: () => Promise<T>): Promise<T> {
   const timer = setInterval(() => heartbeat(), HEARTBEAT_MS);
   try {
     return await work();
@@ -73,9 +74,14 @@ async function withHeartbeats<T>(log: Logger, work: () => Promise<T>): Promise<T
  */
 function asFailure(error: unknown, log: Logger): ApplicationFailure {
   if (error instanceof ApplicationFailure) return error;
-  const { code, name } = error as { code?: unknown; name?: string };
-  const type = typeof code === 'string' ? code : (name ?? 'Error');
+  const type = errorType(error);
   const { activityType, attempt } = activityInfo();
   log.warn({ activity: activityType, attempt, type }, 'activity failed');
   return ApplicationFailure.retryable(`${activityType} failed: ${type}`, type);
+}
+
+/** The name of an error, which says nothing about what it was about. */
+export function errorType(error: unknown): string {
+  const { code, name } = error as { code?: unknown; name?: string };
+  return typeof code === 'string' ? code : (name ?? 'Error');
 }

@@ -1,6 +1,6 @@
 /**
  * Starts what a lost signal did not: a pass over the users for whom something waits, and one over the
- * senders of whose receipts they have not heard.
+ * senders of whose receipts they have not heard, and one over jobs about personal data.
  */
 import {
   continueAsNew,
@@ -11,9 +11,12 @@ import {
 } from '@temporalio/workflow';
 import { INVALID_INPUT } from '../domain/delivery';
 import type { DeliveryActivities, SweepResult } from '../domain/delivery';
+import type { GdprJobActivities } from '../domain/gdpr';
 import type { ReceiptActivities } from '../domain/receipt-workflow';
 
-const { sweepPage, sweepReceipts } = proxyActivities<DeliveryActivities & ReceiptActivities>({
+const { sweepPage, sweepReceipts, sweepGdprJobs } = proxyActivities<
+  DeliveryActivities & ReceiptActivities & GdprJobActivities
+>({
   startToCloseTimeout: '1 minute',
   heartbeatTimeout: '10 seconds',
   // The next sweep comes soon: this one need not outlast an outage.
@@ -44,6 +47,7 @@ export async function sweep(input?: SweepInput): Promise<SweepResult> {
     }
   }
   if (patched('sweep-receipts')) await sweepAllReceipts();
+  if (patched('sweep-gdpr')) await sweepAllGdprJobs();
   return { examined, requested };
 }
 
@@ -51,4 +55,10 @@ export async function sweep(input?: SweepInput): Promise<SweepResult> {
 async function sweepAllReceipts(): Promise<void> {
   let after: string | undefined = '';
   while (after !== undefined) after = (await sweepReceipts({ after })).next;
+}
+
+/** Jobs whose workflow was not started; a page at a time. */
+async function sweepAllGdprJobs(): Promise<void> {
+  let after: string | undefined = '';
+  while (after !== undefined) after = (await sweepGdprJobs({ after })).next;
 }

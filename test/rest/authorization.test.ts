@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Database } from '../../src/activities/mysql/database';
+import { GdprJobs } from '../../src/activities/mysql/gdpr-jobs';
 import { MessageStore } from '../../src/activities/mysql/message-store';
 import { groupConversation } from '../../src/domain/ids';
 import { projectRoot } from '../../src/paths';
@@ -62,6 +63,7 @@ describe('who may do what', () => {
   let system: TestSystem;
   let db: Database;
   let rest: RestClient;
+  let jobId: string;
 
   beforeAll(async () => {
     system = await startSystem();
@@ -87,6 +89,17 @@ describe('who may do what', () => {
       }),
       { message: toGroup, recipients: [recipient, member] },
     ]);
+    const { job } = await new GdprJobs(db, Date.now).request({
+      kind: 'erase',
+      userId: sender,
+      requestedBy: sender,
+      requestedRole: 'own',
+      name: sender,
+      workflowId: () => sender,
+      input: { userId: sender },
+      audit: { action: 'user.erase', subjectKind: 'user', subjectId: sender },
+    });
+    jobId = job.jobId;
   });
   afterAll(async () => {
     await db.close();
@@ -101,6 +114,8 @@ describe('who may do what', () => {
         return { path, body: { msg_id: msgIds[variant] } };
       case '/api/v1/messages/receipts':
         return { path: `${path}?msg_id=${msgIds[variant]}` };
+      case '/api/v1/gdpr/jobs/{id}':
+        return { path: path.replace('{id}', jobId) };
       case '/api/v1/conversations/read':
         return {
           path,

@@ -10,15 +10,27 @@ import { run, which } from '../provision/run';
 import type { Command } from '../process';
 import { serverEnvironment, type NativeServer, type ServerContext } from './server';
 
-/** Runs at each start, so each statement must bear repeating. One line each: --init-file's rule. */
+/**
+ * Runs at each start, so each statement must bear repeating. One line each: --init-file's rule.
+ *
+ * `im_owner` migrates; `im` is the service. A new `im` may do everything; the first migration by the
+ * owner takes from it what it does not need, which no later start gives back.
+ */
 const INIT_SQL = [
   'CREATE DATABASE IF NOT EXISTS `im` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;',
-  ...['127.0.0.1', 'localhost'].flatMap((host) => [
-    `CREATE USER IF NOT EXISTS 'im'@'${host}' IDENTIFIED BY 'im';`,
-    `GRANT ALL ON \`im\`.* TO 'im'@'${host}';`,
-    // Tests make databases of their own.
-    `GRANT ALL ON \`im\\_%\`.* TO 'im'@'${host}';`,
-  ]),
+  "SET @new = (SELECT COUNT(*) = 0 FROM mysql.user WHERE User = 'im');",
+  "CREATE USER IF NOT EXISTS 'im'@'127.0.0.1' IDENTIFIED BY 'im';",
+  "SET @sql = IF(@new, 'GRANT ALL ON `im`.* TO ''im''@''127.0.0.1''', 'DO 0');",
+  'PREPARE first_rights FROM @sql;',
+  'EXECUTE first_rights;',
+  'DEALLOCATE PREPARE first_rights;',
+  // Of earlier versions; it could do everything and nobody used it.
+  "DROP USER IF EXISTS 'im'@'localhost';",
+  "CREATE USER IF NOT EXISTS 'im_owner'@'127.0.0.1' IDENTIFIED BY 'im_owner';",
+  "GRANT ALL ON `im`.* TO 'im_owner'@'127.0.0.1' WITH GRANT OPTION;",
+  // Tests make databases of their own.
+  "GRANT ALL ON `im\\_%`.* TO 'im_owner'@'127.0.0.1' WITH GRANT OPTION;",
+  "GRANT ALL ON `im\\_%`.* TO 'im'@'127.0.0.1';",
 ].join('\n');
 
 export function mysqlServer({ layout, ports }: ServerContext): NativeServer {

@@ -13,8 +13,15 @@ const LOCK_WAIT_S = 60;
 /** A statement that builds an index on a large table takes long. */
 const STATEMENT_DEADLINE_MS = 10 * 60_000;
 
-/** Brings the schema up to date; returns the names that were applied now. Throws if an applied file changed. */
-export async function migrate(url: string, folder: string): Promise<string[]> {
+/**
+ * Brings the schema up to date; returns the names that were applied now. Throws if an applied file
+ * changed. `afterwards` runs on the same connection, one process at a time.
+ */
+export async function migrate(
+  url: string,
+  folder: string,
+  afterwards: (connection: Connection) => Promise<void> = () => Promise.resolve(),
+): Promise<string[]> {
   const connection = await createConnection({
     uri: url,
     multipleStatements: true,
@@ -22,23 +29,35 @@ export async function migrate(url: string, folder: string): Promise<string[]> {
   });
   try {
     await lock(connection);
-    await run(
-      connection,
-      `CREATE TABLE IF NOT EXISTS schema_migrations (
-         name VARCHAR(200) NOT NULL PRIMARY KEY,
-         checksum CHAR(64) NOT NULL,
-         applied_at BIGINT NOT NULL
-       ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin`,
-    );
+    await ensureOwnTable(connection);
     const [rows] = await connection.query<RowDataPacket[]>(
       'SELECT name, checksum FROM schema_migrations',
     );
     const done = new Map(rows.map((row) => [String(row['name']), String(row['checksum'])]));
-    return await applyMissing(connection, folder, done);
+    const applied = await applyMissing(connection, folder, done);
+    await afterwards(connection);
+    return applied;
   } finally {
     // Closing the session releases the lock.
     await connection.end();
   }
+}
+
+/** Looks first: a user who may not make tables can still find that there is nothing to do. */
+async function ensureOwnTable(connection: Connection): Promise<void> {
+  const [present] = await connection.query<RowDataPacket[]>(
+    `SELECT 1 FROM information_schema.TABLES
+     WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'schema_migrations'`,
+  );
+  if (present.length > 0) return;
+  await run(
+    connection,
+    `CREATE TABLE IF NOT EXISTS schema_migrations (
+       name VARCHAR(200) NOT NULL PRIMARY KEY,
+       checksum CHAR(64) NOT NULL,
+       applied_at BIGINT NOT NULL
+     ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin`,
+  );
 }
 
 async function applyMissing(

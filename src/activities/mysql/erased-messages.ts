@@ -1,0 +1,46 @@
+/** The durable list of erased ids: whatever comes late, again or from a replay is dropped by it. */
+import { chunks, MAX_ROWS } from './chunks';
+import type { Database, Queryable } from './database';
+
+export class ErasedMessages {
+  constructor(
+    private readonly db: Database,
+    private readonly now: () => number,
+  ) {}
+
+  /** Lists a message as erased; listed again, it stays as it is. */
+  async add(msgId: string, jobId: string, expiresAt: number): Promise<void> {
+    await this.db.execute(
+      `INSERT INTO erased_messages (msg_id, erased_at, job_id, expires_at) VALUES (?, ?, ?, ?)
+       ON DUPLICATE KEY UPDATE msg_id = erased_messages.msg_id`,
+      [msgId, this.now(), jobId, expiresAt],
+    );
+  }
+
+  /** Those of the ids that are erased. */
+  async among(msgIds: readonly string[]): Promise<Set<string>> {
+    return erasedAmong(this.db, msgIds);
+  }
+
+  /** Takes off the list what cannot come back any more, at most a few hundred a call. */
+  async purge(): Promise<number> {
+    const { affectedRows } = await this.db.execute(
+      `DELETE FROM erased_messages WHERE expires_at < ? ORDER BY expires_at LIMIT ${MAX_ROWS}`,
+      [this.now()],
+    );
+    return affectedRows;
+  }
+}
+
+/** Those of the ids that are erased, as the transaction sees it. */
+export async function erasedAmong(on: Queryable, msgIds: readonly string[]): Promise<Set<string>> {
+  const erased = new Set<string>();
+  for (const piece of chunks([...new Set(msgIds)])) {
+    const rows = await on.select<{ msg_id: string }>(
+      'SELECT msg_id FROM erased_messages WHERE msg_id IN (?)',
+      [piece],
+    );
+    for (const row of rows) erased.add(row.msg_id);
+  }
+  return erased;
+}

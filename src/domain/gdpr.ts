@@ -1,0 +1,108 @@
+/**
+ * What requests about personal data, their workflows and those who follow them agree on. Ids and
+ * counts only, never content.
+ */
+
+export const GDPR_KINDS = ['delete', 'export', 'erase'] as const;
+export type GdprKind = (typeof GDPR_KINDS)[number];
+
+export const GDPR_STATES = [
+  'requested',
+  'running',
+  'done',
+  'failed',
+  'canceled',
+  'blocked',
+] as const;
+export type GdprState = (typeof GDPR_STATES)[number];
+/** How a job can end; `blocked`: by a legal hold. */
+export type GdprEnd = Exclude<GdprState, 'requested' | 'running'>;
+
+/** What a step can wait for. */
+export const GDPR_SYSTEMS = ['mysql', 'redis', 'kafka', 'etcd', 'user_service'] as const;
+export type GdprSystem = (typeof GDPR_SYSTEMS)[number];
+
+/** What a step found and did, by name: `{ inbox_rows: 3 }`. */
+export type GdprCounts = Readonly<Record<string, number>>;
+
+export interface GdprStep {
+  /** After the system it cleans. */
+  readonly name: string;
+  readonly state: 'running' | 'waiting' | 'done';
+  /** What is away, while it waits. */
+  readonly waitingFor?: GdprSystem;
+  /** Unix ms. */
+  readonly startedAt: number;
+  readonly finishedAt?: number;
+  readonly counts: GdprCounts;
+}
+
+/** What is not removed but goes by itself. */
+export interface GdprExpiry {
+  readonly what: string;
+  /** When the last of it is gone, unix ms. */
+  readonly at: number;
+}
+
+/** The result of each of the workflows: what was found and removed where. */
+export interface GdprProof {
+  readonly jobId: string;
+  readonly state: GdprEnd;
+  readonly steps: readonly GdprStep[];
+  readonly expires: readonly GdprExpiry[];
+}
+
+/** What each of the workflows is started with, and more. */
+export interface GdprInput {
+  readonly jobId: string;
+  readonly requestedBy: string;
+  /** Whose data it is about. */
+  readonly userId?: string;
+  /** The one message it is about. */
+  readonly messageId?: string;
+  /** Steps of the runs before, when the workflow continues as new. */
+  readonly soFar?: readonly GdprStep[];
+}
+
+/** What the `status` query answers. */
+export interface GdprStatus {
+  readonly jobId: string;
+  readonly kind: GdprKind;
+  readonly state: GdprState;
+  readonly steps: readonly GdprStep[];
+  readonly waitingFor?: GdprSystem;
+}
+
+/** Type of the failure that says that a server is away; its detail is the server's name. */
+export const SYSTEM_AWAY = 'SystemAway';
+/** Type of the failure by which a legal hold ends a job as `blocked`. */
+export const LEGAL_HOLD = 'LegalHold';
+
+export interface GdprRecord {
+  readonly jobId: string;
+  readonly state: GdprState;
+  readonly steps: readonly GdprStep[];
+}
+
+/** The activities that each of the workflows calls. */
+export interface GdprJobActivities {
+  /** Writes down how far the job is. */
+  recordGdprJob(record: GdprRecord): Promise<void>;
+  /** Ends the job and says so in the audit log. `reason`: the type of the failure, if it failed. */
+  finishGdprJob(proof: GdprProof & { readonly reason?: string }): Promise<void>;
+  /** Starts the workflows of jobs that have none, a page of them. */
+  sweepGdprJobs(input: { after: string }): Promise<GdprSweepPage>;
+}
+
+export interface GdprSweepPage {
+  readonly started: number;
+  /** Where the next page begins; `undefined` after the last one. */
+  readonly next?: string;
+}
+
+/** The workflow of each kind of job. */
+export const GDPR_WORKFLOWS: Readonly<Record<GdprKind, string>> = {
+  delete: 'gdprDeleteMessage',
+  export: 'gdprExport',
+  erase: 'gdprEraseUser',
+};

@@ -1,0 +1,227 @@
+/**
+ * What the workflows about personal data have in common: steps named after the systems they clean,
+ * that wait as long as it takes while a server is away and say which; the `status` query, details and
+ * search attributes by which people follow them; an end that is written down, also when canceled.
+ */
+import {
+  ActivityFailure,
+  ApplicationFailure,
+  CancellationScope,
+  continueAsNew,
+  defineQuery,
+  isCancellation,
+  log,
+  proxyActivities,
+  setCurrentDetails,
+  setHandler,
+  sleep,
+  upsertSearchAttributes,
+  workflowInfo,
+} from '@temporalio/workflow';
+import { LEGAL_HOLD, SYSTEM_AWAY } from '../domain/gdpr';
+import type {
+  GdprCounts,
+  GdprEnd,
+  GdprExpiry,
+  GdprInput,
+  GdprJobActivities,
+  GdprKind,
+  GdprProof,
+  GdprState,
+  GdprStatus,
+  GdprStep,
+  GdprSystem,
+} from '../domain/gdpr';
+import { SEARCH_ATTRIBUTES } from '../domain/search-attributes';
+
+export const gdprStatusQuery = defineQuery<GdprStatus>('status');
+
+/**
+ * For the activities of steps. Few attempts: what lasts longer is waited for by the workflow itself,
+ * where people see it.
+ */
+export const STEP_OPTIONS = {
+  startToCloseTimeout: '5 minutes',
+  // How soon another worker takes over from one that was killed.
+  heartbeatTimeout: '10 seconds',
+  retry: { initialInterval: '200 milliseconds', maximumAttempts: 3 },
+} as const;
+
+const { finishGdprJob } = proxyActivities<GdprJobActivities>(STEP_OPTIONS);
+const { recordGdprJob } = proxyActivities<GdprJobActivities>({
+  ...STEP_OPTIONS,
+  // Only to be looked at meanwhile: the work does not wait for it.
+  scheduleToCloseTimeout: '5 seconds',
+});
+
+/** A job is written down no more often than this, ms; quick ones only in the end. */
+const RECORD_EVERY_MS = 2_000;
+/** First and longest pause while a server is away, ms. */
+const PAUSE_FIRST_MS = 1_000;
+const PAUSE_LONGEST_MS = 30_000;
+
+/**
+ * Runs one job. `work` does its steps and resolves with what expires by itself. A legal hold ends the
+ * job as `blocked`; any other failure that retrying cannot mend fails the workflow.
+ */
+export async function runGdprJob(
+  kind: GdprKind,
+  input: GdprInput,
+  work: (job: GdprJob) => Promise<readonly GdprExpiry[]>,
+): Promise<GdprProof> {
+  const job = new GdprJob(kind, input);
+  job.label();
+  try {
+    await job.record();
+    return await job.finish('done', await work(job));
+  } catch (error) {
+    if (isCancellation(error)) {
+      await CancellationScope.nonCancellable(() => job.finish('canceled', []));
+      throw error;
+    }
+    const type = failureOf(error)?.type ?? 'Error';
+    if (type === LEGAL_HOLD) return job.finish('blocked', []);
+    // Continuing as new is no failure, though it is thrown.
+    if (!(error instanceof ActivityFailure || error instanceof ApplicationFailure)) throw error;
+    await job.finish('failed', [], type);
+    throw error;
+  }
+}
+
+export class GdprJob {
+  private readonly steps: GdprStep[];
+  private state: GdprState = 'running';
+  private recordedAt = 0;
+
+  constructor(
+    private readonly kind: GdprKind,
+    private readonly input: GdprInput,
+  ) {
+    this.steps = [...(input.soFar ?? [])];
+    setHandler(gdprStatusQuery, () => this.status());
+  }
+
+  /**
+   * Does one step, or takes its outcome from the run before. `call` is idempotent; it is made again
+   * until it succeeds, or fails in a way that retrying cannot mend.
+   */
+  async step(name: string, call: () => Promise<GdprCounts>): Promise<GdprCounts> {
+    const before = this.steps.find((step) => step.name === name);
+    if (before?.state === 'done') return before.counts;
+    const startedAt = before?.startedAt ?? Date.now();
+    this.put({ name, state: 'running', startedAt, counts: {} });
+    const counts = await this.patiently(call, (waitingFor) =>
+      this.put({ name, state: 'waiting', waitingFor, startedAt, counts: {} }),
+    );
+    this.put({ name, state: 'done', startedAt, finishedAt: Date.now(), counts });
+    if (Date.now() - this.recordedAt >= RECORD_EVERY_MS) await this.record();
+    return counts;
+  }
+
+  /** Writes down how far the job is; when that cannot be done now, later will do. */
+  async record(): Promise<void> {
+    this.recordedAt = Date.now();
+    const { jobId } = this.input;
+    try {
+      await recordGdprJob({ jobId, state: this.state, steps: this.steps });
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+      log.warn('the progress of the job was not written down');
+    }
+  }
+
+  async finish(
+    state: GdprEnd,
+    expires: readonly GdprExpiry[],
+    reason?: string,
+  ): Promise<GdprProof> {
+    const proof: GdprProof = { jobId: this.input.jobId, state, steps: [...this.steps], expires };
+    await this.patiently(
+      () => finishGdprJob({ ...proof, reason }),
+      (away) =>
+        setCurrentDetails(`Ends as ${state}, once ${away ?? 'mysql'} is back to write it down.`),
+    );
+    this.state = state;
+    upsertSearchAttributes([{ key: SEARCH_ATTRIBUTES.outcome, value: state }]);
+    this.describe(reason ?? state);
+    return proof;
+  }
+
+  /** Who started us by hand has not labeled us. */
+  label(): void {
+    const { jobId, requestedBy, userId, messageId } = this.input;
+    if (typeof jobId !== 'string' || jobId === '') {
+      throw ApplicationFailure.nonRetryable('jobId is missing', 'InvalidInput');
+    }
+    const labels = [
+      { key: SEARCH_ATTRIBUTES.request, value: this.kind },
+      { key: SEARCH_ATTRIBUTES.requestedBy, value: requestedBy },
+      { key: SEARCH_ATTRIBUTES.userId, value: userId },
+      { key: SEARCH_ATTRIBUTES.messageId, value: messageId },
+      { key: SEARCH_ATTRIBUTES.outcome, value: 'running' },
+    ];
+    const { typedSearchAttributes: given } = workflowInfo();
+    const missing = labels.flatMap(({ key, value }) =>
+      value === undefined || given.get(key) === value ? [] : [{ key, value }],
+    );
+    if (missing.length > 0) upsertSearchAttributes(missing);
+  }
+
+  /** Calls until it succeeds; between two calls `waiting` hears what is away. */
+  private async patiently<T>(
+    call: () => Promise<T>,
+    waiting: (away: GdprSystem | undefined) => void,
+  ): Promise<T> {
+    for (let pause = PAUSE_FIRST_MS; ; pause = Math.min(pause * 2, PAUSE_LONGEST_MS)) {
+      try {
+        return await call();
+      } catch (error) {
+        const failure = failureOf(error);
+        if (isCancellation(error) || !(error instanceof ActivityFailure)) throw error;
+        if (failure?.nonRetryable) throw error;
+        waiting(awayIn(failure));
+      }
+      await this.record();
+      await sleep(pause);
+      if (workflowInfo().continueAsNewSuggested) {
+        await continueAsNew({ ...this.input, soFar: this.steps });
+      }
+    }
+  }
+
+  private put(step: GdprStep): void {
+    const at = this.steps.findIndex(({ name }) => name === step.name);
+    if (at < 0) this.steps.push(step);
+    else this.steps[at] = step;
+    this.describe(this.state);
+  }
+
+  /** For the UI: a line for each step. */
+  private describe(state: string): void {
+    const lines = this.steps.map(({ name, state: at, waitingFor, counts }) => {
+      if (at === 'waiting') return `- ${name}: waits for ${waitingFor ?? name}`;
+      if (at === 'running') return `- ${name}: under way`;
+      const found = Object.entries(counts).map(([what, count]) => `${what} ${count}`);
+      return `- ${name}: done${found.length > 0 ? ` (${found.join(', ')})` : ''}`;
+    });
+    setCurrentDetails([`**${state}**`, '', ...lines].join('\n'));
+  }
+
+  private status(): GdprStatus {
+    const waitingFor = this.steps.find((step) => step.state === 'waiting')?.waitingFor;
+    const { jobId } = this.input;
+    const steps = [...this.steps];
+    return { jobId, kind: this.kind, state: this.state, steps, ...(waitingFor && { waitingFor }) };
+  }
+}
+
+/** What an activity failed with, without what Temporal puts around it. */
+function failureOf(error: unknown): ApplicationFailure | undefined {
+  const cause = error instanceof ActivityFailure ? error.cause : error;
+  return cause instanceof ApplicationFailure ? cause : undefined;
+}
+
+function awayIn(failure: ApplicationFailure | undefined): GdprSystem | undefined {
+  if (failure?.type !== SYSTEM_AWAY) return undefined;
+  return (failure.details?.[0] as { system?: GdprSystem } | undefined)?.system;
+}
