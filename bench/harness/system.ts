@@ -6,7 +6,7 @@ import { freePort, ProductProcess } from '../../test/support/processes';
 import { TestGateway } from '../../test/support/gateway';
 
 /** Far from the ports of `npm start` and `npm test`. */
-const BENCH_OFFSET = 30_000;
+export const BENCH_OFFSET = 30_000;
 
 export interface BenchSystem {
   readonly grpcPort: number;

@@ -11,15 +11,15 @@ import { messageOf } from '../domain/errors';
 import type { Logger } from '../logger';
 import type { Metrics } from '../metrics';
 
-/** Users whose presence is asked for at once; the answers come from memory mostly. */
-const MAX_LOOKUPS = 64;
+/** Users whose presence is asked for at once, from memory mostly, the others in few questions. */
+const MAX_LOOKUPS = 500;
 /** Users in one question to MySQL. */
 const MAX_ASKED = 500;
 /** Users who may wait for either; more are left to the sweep. */
 const MAX_QUEUED = 50_000;
 
 export interface DeliveryTriggerDeps {
-  readonly presence: Pick<Presence, 'lookup' | 'cached' | 'onAppear' | 'onVanish'>;
+  readonly presence: Pick<Presence, 'lookupMany' | 'cached' | 'onAppear' | 'onVanish'>;
   readonly mailbox: Pick<Mailbox, 'appeared' | 'vanished'>;
   readonly requests: { request(userId: string): void };
   /** Whether this worker answers for the user. */
@@ -81,12 +81,10 @@ export class DeliveryTrigger {
   }
 
   private async requestPresent(userIds: readonly string[]): Promise<void> {
-    await Promise.all(
-      [...new Set(userIds)].map(async (userId) => {
-        const { devices } = await this.deps.presence.lookup(userId);
-        if (devices.length > 0) this.deps.requests.request(userId);
-      }),
-    );
+    const answers = await this.deps.presence.lookupMany([...new Set(userIds)]);
+    for (const [userId, { devices }] of answers) {
+      if (devices.length > 0) this.deps.requests.request(userId);
+    }
   }
 
   private async note(sightings: readonly Sighting[]): Promise<void> {

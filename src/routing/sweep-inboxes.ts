@@ -2,7 +2,6 @@
  * One page of the sweep: users for whom something waits, who are present, and whom nobody serves.
  * First those who have rows, then the readers of large groups (sweep-readers.ts).
  */
-import type { Presence } from '../activities/etcd/presence';
 import type { Inbox } from '../activities/mysql/inbox';
 import type { SweepPage } from '../domain/delivery';
 import { FIRST_READERS, isOfReaders, sweepReaders } from './sweep-readers';
@@ -12,12 +11,11 @@ import type { SweepReadersDeps } from './sweep-readers';
 const PAGE_SIZE = 500;
 /** How long a user whose delivery failed visibly is left alone, ms: operators may be at work on it. */
 const LEAVE_ALONE_MS = 10 * 60_000;
-/** Presence lookups, or calls to Temporal, at once. */
+/** Calls to Temporal at once. */
 const CONCURRENCY = 32;
 
 export interface SweepDeps extends SweepReadersDeps {
   readonly inbox: Pick<Inbox, 'sweepPage'>;
-  readonly presence: SweepReadersDeps['presence'] & Pick<Presence, 'lookup'>;
 }
 
 /** Rejects when a delivery could not be requested: the page is then swept again. */
@@ -25,16 +23,12 @@ export async function sweepInboxes(deps: SweepDeps, after: string): Promise<Swee
   const { inbox, presence, requests, now } = deps;
   if (isOfReaders(after)) return sweepReaders(deps, after);
   const users = await inbox.sweepPage(after, now() - LEAVE_ALONE_MS, PAGE_SIZE);
-  let requested = 0;
-  await inParallel(users, async ({ userId }) => {
-    const { devices } = await presence.lookup(userId);
-    if (devices.length === 0) return;
-    await requests.start(userId);
-    requested += 1;
-  });
+  const answers = await presence.lookupMany(users.map(({ userId }) => userId));
+  const present = users.filter(({ userId }) => answers.get(userId)?.devices.length);
+  await inParallel(present, ({ userId }) => requests.start(userId));
   return {
     examined: users.length,
-    requested,
+    requested: present.length,
     next: users.length < PAGE_SIZE ? FIRST_READERS : users.at(-1)?.userId,
   };
 }

@@ -29,12 +29,15 @@ export class ProductProcess {
     private readonly env: Record<string, string>,
     /** Where its log goes; to ours unless given. */
     private readonly logFile?: string,
+    /** Options of Node's own, such as those of its profiler. */
+    private readonly nodeOptions: readonly string[] = [],
   ) {}
 
   /** Resolves when `/ready` says so. */
   async start(): Promise<void> {
     const output = this.logFile === undefined ? 'inherit' : openSync(this.logFile, 'a');
-    this.child = spawn(process.execPath, [join(projectRoot(), 'dist', 'src', `${this.name}.js`)], {
+    const program = join(projectRoot(), 'dist', 'src', `${this.name}.js`);
+    this.child = spawn(process.execPath, [...this.nodeOptions, program], {
       env: { ...process.env, LOG_LEVEL: 'error', ...this.env },
       stdio: ['ignore', output, output],
     });

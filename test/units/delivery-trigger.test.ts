@@ -12,9 +12,11 @@ function trigger(given: { present?: string[]; pending?: string[]; owned?: string
   let vanish: (userId: string) => void = () => undefined;
   const made = new DeliveryTrigger({
     presence: {
-      lookup: (userId) => {
-        const devices = given.present?.includes(userId) ? [device] : [];
-        return Promise.resolve({ devices, certain: true });
+      lookupMany: (userIds) => {
+        const devicesOf = (userId: string) => (given.present?.includes(userId) ? [device] : []);
+        return Promise.resolve(
+          new Map(userIds.map((userId) => [userId, { devices: devicesOf(userId), certain: true }])),
+        );
       },
       cached: () => [],
       onAppear: (listener) => (appear = listener),

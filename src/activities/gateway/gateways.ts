@@ -1,17 +1,17 @@
 /** Connections to gateways: one channel and one circuit breaker for each address the registry names. */
-import { Client, credentials, status } from '@grpc/grpc-js';
-import type { ServiceDefinition, ServiceError } from '@grpc/grpc-js';
+import { status } from '@grpc/grpc-js';
+import type { ServiceDefinition } from '@grpc/grpc-js';
 import { LRUCache } from 'lru-cache';
 import type { Metrics } from '../../metrics';
 import { CircuitBreaker } from '../breaker';
 import { loadProto, serviceIn } from '../protos';
+import { GrpcError, timeoutHeader } from './grpc-call';
+import type { Method } from './grpc-call';
+import { GrpcChannel } from './grpc-channel';
+import { encodeHeaders } from './hpack';
 
 /** Addresses kept connected; the longest unused one is closed beyond it. */
 const MAX_GATEWAYS = 1_000;
-/** A gateway that is back after an outage is reached again within this, ms (grpc-js default: 120 s). */
-const MAX_RECONNECT_BACKOFF_MS = 1_000;
-/** Finds a connection whose other end is silently gone. */
-const KEEPALIVE_MS = 10_000;
 
 /** Status codes that speak against the gateway as a whole, not against one request. */
 const GATEWAY_FAULTS = new Set([
@@ -26,8 +26,10 @@ export class BreakerOpenError extends Error {
 }
 
 interface Gateway {
-  readonly client: Client;
+  readonly channel: GrpcChannel;
   readonly breaker: CircuitBreaker;
+  /** By name and deadline; there are few of each. */
+  readonly methods: Map<string, Method>;
 }
 
 export interface GatewaysOptions {
@@ -46,12 +48,12 @@ export class Gateways {
   );
   private readonly gateways = new LRUCache<string, Gateway>({
     max: MAX_GATEWAYS,
-    dispose: (gateway) => gateway.client.close(),
+    dispose: (gateway) => gateway.channel.close(),
   });
 
   constructor(private readonly options: GatewaysOptions) {}
 
-  /** One unary call; rejects with {@link BreakerOpenError} or grpc-js's error, within `deadlineMs`. */
+  /** One unary call; rejects with {@link BreakerOpenError} or {@link GrpcError}, within `deadlineMs`. */
   async call<Response>(
     address: string,
     name: GatewayMethod,
@@ -61,11 +63,11 @@ export class Gateways {
     const gateway = this.gateway(address);
     if (!gateway.breaker.allows()) throw new BreakerOpenError(`breaker of ${address} is open`);
     try {
-      const response = await this.unary<Response>(gateway.client, name, request, deadlineMs);
+      const response = await this.unary<Response>(gateway, name, request, deadlineMs);
       this.note(gateway.breaker, true);
       return response;
     } catch (error) {
-      this.note(gateway.breaker, !GATEWAY_FAULTS.has((error as ServiceError).code));
+      this.note(gateway.breaker, !isGatewayFault(error));
       throw error;
     }
   }
@@ -78,11 +80,10 @@ export class Gateways {
     if (addresses.length === 0) return;
     await Promise.any(
       addresses.map(async (address) => {
-        const { client } = this.gateway(address);
         try {
-          await this.unary(client, 'HealthCheck', {}, deadlineMs);
+          await this.unary(this.gateway(address), 'HealthCheck', {}, deadlineMs);
         } catch (error) {
-          if (GATEWAY_FAULTS.has((error as ServiceError).code)) throw error;
+          if (isGatewayFault(error)) throw error;
         }
       }),
     );
@@ -92,27 +93,42 @@ export class Gateways {
     this.gateways.clear();
   }
 
-  private unary<Response>(
-    client: Client,
+  private async unary<Response>(
+    gateway: Gateway,
     name: GatewayMethod,
     request: object,
     deadlineMs: number,
   ): Promise<Response> {
-    const method = this.service[name];
-    if (!method) throw new Error(`the gateway's proto has no ${name}`);
-    return new Promise((resolve, reject) => {
-      client.makeUnaryRequest(
-        method.path,
-        method.requestSerialize as (value: object) => Buffer,
-        method.responseDeserialize as (bytes: Buffer) => Response,
-        request,
-        { deadline: this.options.now() + deadlineMs },
-        (error, response) => {
-          if (error) reject(error);
-          else resolve(response as Response);
-        },
-      );
-    });
+    const { requestSerialize, responseDeserialize } = this.definition(name);
+    const method = this.method(gateway, name, deadlineMs);
+    const response = await gateway.channel.unary(method, requestSerialize(request), deadlineMs);
+    return responseDeserialize(response) as Response;
+  }
+
+  private definition(name: GatewayMethod): ServiceDefinition[string] {
+    const definition = this.service[name];
+    if (!definition) throw new Error(`the gateway's proto has no ${name}`);
+    return definition;
+  }
+
+  /** Everything about a call's headers is the same each time: they are encoded once. */
+  private method(gateway: Gateway, name: GatewayMethod, deadlineMs: number): Method {
+    const key = `${name} ${deadlineMs}`;
+    let method = gateway.methods.get(key);
+    if (!method) {
+      const head = encodeHeaders([
+        [':method', 'POST'],
+        [':scheme', 'http'],
+        [':path', this.definition(name).path],
+        [':authority', gateway.channel.address],
+        ['te', 'trailers'],
+        ['grpc-timeout', timeoutHeader(deadlineMs)],
+        ['content-type', 'application/grpc'],
+        ['user-agent', 'im-service'],
+      ]);
+      gateway.methods.set(key, (method = { head }));
+    }
+    return method;
   }
 
   private note(breaker: CircuitBreaker, well: boolean): void {
@@ -127,17 +143,15 @@ export class Gateways {
     if (known) return known;
     const { breakerFailures, breakerOpenMs, now } = this.options;
     const gateway: Gateway = {
-      client: new Client(address, credentials.createInsecure(), {
-        'grpc.initial_reconnect_backoff_ms': 100,
-        'grpc.max_reconnect_backoff_ms': MAX_RECONNECT_BACKOFF_MS,
-        'grpc.keepalive_time_ms': KEEPALIVE_MS,
-        'grpc.keepalive_timeout_ms': 2_000,
-        'grpc.enable_retries': 0,
-        'grpc.use_local_subchannel_pool': 1,
-      }),
+      channel: new GrpcChannel(address),
       breaker: new CircuitBreaker({ failures: breakerFailures, openMs: breakerOpenMs, now }),
+      methods: new Map(),
     };
     this.gateways.set(address, gateway);
     return gateway;
   }
+}
+
+function isGatewayFault(error: unknown): boolean {
+  return error instanceof GrpcError && GATEWAY_FAULTS.has(error.code);
 }

@@ -19,6 +19,12 @@ const HEARTBEAT_INTERVAL_MS = 2_000;
 const REBALANCE_TIMEOUT_MS = 20_000;
 /** How long the broker waits for records, ms: how soon an idle consumer hears of a rebalance. */
 const MAX_WAIT_MS = 1_000;
+/**
+ * Bytes of one fetch, and of one partition in it: what is decoded and in memory at once when a worker
+ * catches up, several times over. Several transactions' worth; larger ones only cost memory.
+ */
+const MAX_FETCH_BYTES = 2 * 1024 * 1024;
+const MAX_PARTITION_BYTES = 256 * 1024;
 /** First and longest pause between two lives, ms, and the age from which a life counts as a success. */
 const REBIRTH_FIRST_MS = 500;
 const REBIRTH_LONGEST_MS = 5_000;
@@ -138,6 +144,8 @@ export class TopicConsumer<R> {
       heartbeatInterval: HEARTBEAT_INTERVAL_MS,
       rebalanceTimeout: REBALANCE_TIMEOUT_MS,
       maxWaitTimeInMs: MAX_WAIT_MS,
+      maxBytes: MAX_FETCH_BYTES,
+      maxBytesPerPartition: MAX_PARTITION_BYTES,
       allowAutoTopicCreation: false,
       retry: { retries: 3, restartOnFailure: () => Promise.resolve(false) },
     });
