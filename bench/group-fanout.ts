@@ -1,7 +1,9 @@
 /**
  * What group messages cost: from publish to the last inbox row in a group of 5,000 of whom half are
- * away; and a message to 100,000 members against one to 3,000, in one run. `npm run bench -- group-fanout`.
+ * away; and a message to 100,000 members against one to 3,000, in one run. `npm run bench -- group-fanout`,
+ * with `rows` or `large` for one of the two alone.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Database } from '../src/activities/mysql/database';
 import { people, rowsOf, stored, TestGroup } from '../test/support/groups';
 import { ImClient } from '../test/support/im-client';
@@ -19,9 +21,13 @@ const SENDS = 1_000;
 const STORED = 1_000;
 const AT_ONCE = 20;
 
+/** How often the worker's memory is looked at, ms. */
+const LOOK_EVERY_MS = 200;
+
 async function main(): Promise<void> {
-  await withSystem({ GROUP_FANOUT_MAX: '10000' }, rows);
-  await withSystem({}, large);
+  const [only] = process.argv.slice(2);
+  if (only !== 'large') await withSystem({ GROUP_FANOUT_MAX: '10000' }, rows);
+  if (only !== 'rows') await withSystem({}, large);
 }
 
 type Run = (system: BenchSystem, client: ImClient, db: Database) => Promise<void>;
@@ -59,16 +65,40 @@ async function rows(system: BenchSystem, client: ImClient, db: Database): Promis
   console.log(`${FANOUT_MEMBERS} members, ${absent} away:`);
   console.log(`  first message (nothing known yet): last row after ${ms(await timed(1))}`);
   console.log(`  next message: last row after ${ms(await timed(1))}`);
-  const before = await gauge(system, 'process_resident_memory_bytes');
+  const before = await gauge(system, RESIDENT);
+  const peak = watchPeak(system);
   const elapsed = await timed(FANOUT_MESSAGES);
   const perSecond = (FANOUT_MESSAGES * absent * 1_000) / elapsed;
   console.log(`  ${FANOUT_MESSAGES} messages: ${ms(elapsed)}, ${perSecond.toFixed(0)} rows/s`);
-  const after = await gauge(system, 'process_resident_memory_bytes');
-  console.log(`  memory of the worker: ${mb(before)} before, ${mb(after)} after`);
+  console.log(
+    `  memory of the worker: ${mb(before)} before, ${mb(await peak.end())} at its highest`,
+  );
+}
+
+const RESIDENT = 'process_resident_memory_bytes';
+
+/** The highest memory of the worker until it is ended. */
+function watchPeak(system: BenchSystem): { end(): Promise<number> } {
+  let highest = 0;
+  let isOver = false;
+  const watching = (async () => {
+    while (!isOver) {
+      highest = Math.max(highest, await gauge(system, RESIDENT));
+      await sleep(LOOK_EVERY_MS);
+    }
+  })();
+  return {
+    end: async () => {
+      isOver = true;
+      await watching;
+      return highest;
+    },
+  };
 }
 
 /** A position for each member. */
 async function large(system: BenchSystem, client: ImClient, db: Database): Promise<void> {
+  const peak = watchPeak(system);
   const groups = new Map<number, { group: TestGroup; sender: string }>();
   for (const size of [SMALLER, LARGE]) {
     const members = people(size);
@@ -109,8 +139,7 @@ async function large(system: BenchSystem, client: ImClient, db: Database): Promi
     `${LARGE} against ${SMALLER}: send ${ratio((size) => latencies.get(size)?.[0] ?? 0)}, ` +
       `worker CPU ${ratio((size) => cost.get(size) ?? 0)}`,
   );
-  const memory = await gauge(system, 'process_resident_memory_bytes');
-  console.log(`memory of the worker: ${mb(memory)}`);
+  console.log(`memory of the worker: ${mb(await peak.end())} at its highest`);
 }
 
 /** Ms of the worker's CPU for each of many messages, until they are kept. */

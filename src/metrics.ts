@@ -68,6 +68,10 @@ export function createMetrics() {
     consumerPartitions: gauge('consumer_partitions', 'Partitions this process reads', 'topic'),
     consumerLag: gauge('consumer_lag', 'Records of those partitions yet to be read', 'topic'),
     fanoutRows: counter('group_fanout_rows_total', 'Inbox rows written for group messages'),
+    fanoutsLate: counter(
+      'group_fanouts_late_total',
+      'Group messages whose members were unknown: the sweep finishes them',
+    ),
     deliveries: counter('offline_deliveries_total', 'Messages delivered from the inbox'),
     temporalWorker: gauge('temporal_worker', '1 while the Temporal worker polls'),
     deliveryStarts: counter(

@@ -2,7 +2,10 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { WorkerOptions } from '@temporalio/worker';
+import { consumerPositions } from './activities/kafka/consumer-positions';
 import { ensureTopics, partitionOf, TOPICS, topicSpecs } from './activities/kafka/topics';
+import { FanoutBacklog } from './activities/mysql/fanout-backlog';
+import { GroupDoubts } from './activities/mysql/group-doubts';
 import { GroupLog } from './activities/mysql/group-log';
 import { GroupStays } from './activities/mysql/group-stays';
 import { ReceiptPusher } from './activities/gateway/receipt-pusher';
@@ -30,6 +33,7 @@ import { DeadLetters } from './routing/dead-letters';
 import { InboxDelivery } from './routing/deliver-inbox';
 import { GroupFanout } from './routing/group-fanout';
 import { LargeGroups } from './routing/large-groups';
+import { MembershipWatch } from './routing/membership-watch';
 import { createActivities } from './temporal/activities';
 import { DeliveryRequests } from './temporal/delivery-requests';
 import { createGdprActivities } from './temporal/gdpr-activities';
@@ -42,6 +46,8 @@ import { WorkerRunner } from './temporal/worker-runner';
 
 /** How long Kafka may be away, or elect leaders, when a worker starts, ms. */
 const TOPICS_DEADLINE_MS = 60_000;
+/** For asking Kafka how far membership changes were read, which nobody waits for, ms. */
+const POSITIONS_DEADLINE_MS = 5_000;
 
 export interface RunningWorker {
   readonly httpPort: number;
@@ -103,24 +109,42 @@ export async function startWorker(
   });
 
   const large = new LargeGroups({ ...parts, stays: new GroupStays(database), now: Date.now });
+  const backlog = new FanoutBacklog(database);
+  const fanout = new GroupFanout({
+    ...parts,
+    large,
+    groupLog: new GroupLog(database),
+    backlog,
+    content: content ?? parts.contentSteps,
+    onStored: (userIds) => trigger.stored(userIds),
+    onAwoken: (userIds) => trigger.awoken(userIds),
+    now: Date.now,
+  });
   const group = createGroupConsumer({
     ...consuming,
     groupId: `${config.IM_KAFKA_CLIENT_ID}-group`,
     concurrency: partitions.get(TOPICS.group) ?? 0,
-    fanout: new GroupFanout({
-      ...parts,
-      large,
-      groupLog: new GroupLog(database),
-      content: content ?? parts.contentSteps,
-      onStored: (userIds) => trigger.stored(userIds),
-      onAwoken: (userIds) => trigger.awoken(userIds),
-    }),
+    fanout,
   });
+  const membershipGroup = `${config.IM_KAFKA_CLIENT_ID}-membership`;
   const membership = createMembershipConsumer({
     ...consuming,
-    groupId: `${config.IM_KAFKA_CLIENT_ID}-membership`,
+    groupId: membershipGroup,
     concurrency: partitions.get(TOPICS.membership) ?? 0,
     large,
+  });
+  const membershipWatch = new MembershipWatch({
+    positions: () =>
+      consumerPositions(parts.consumerKafka, {
+        topic: TOPICS.membership,
+        groupId: membershipGroup,
+        deadlineMs: POSITIONS_DEADLINE_MS,
+      }),
+    doubts: new GroupDoubts(database),
+    large,
+    isOurs: () => membership.assigned.has(0),
+    now: Date.now,
+    log,
   });
 
   const receiptLog = new ReceiptLog(parts.database);
@@ -150,6 +174,8 @@ export async function startWorker(
       requests,
       publisher: receipts,
       receipts: receiptLog,
+      backlog,
+      fanout,
       wake: (senderId) => wakes.wake(senderId),
       now: Date.now,
     }),
@@ -180,6 +206,7 @@ export async function startWorker(
   delivered.start();
   parts.memberCache.start();
   group.start();
+  await membershipWatch.start();
   membership.start();
   runner.start();
   const http = await listenHttp(config.IM_BIND_ADDRESS, config.IM_WORKER_HTTP_PORT, {
@@ -200,7 +227,7 @@ export async function startWorker(
     httpPort: http.port,
     close: async () => {
       await http.close(config.IM_SHUTDOWN_GRACE_MS);
-      const running = [offline, delivered, group, membership, runner];
+      const running = [offline, delivered, group, membershipWatch, membership, runner];
       await Promise.all(running.map((each) => each.close()));
       await trigger.close();
       await requests.close();

@@ -9,13 +9,19 @@
  * member who was away gets theirs, present or not by then. Who was there at the first attempt and has
  * gone at the second gets a row too: what they were pushed comes again, which clients tell by `msg_id`;
  * nothing is lost.
+ *
+ * When nobody can say who the members are (the user service is away, and the group unknown), records are
+ * held for a moment, and then put aside: stored, and finished by the sweep (late-fanout.ts). So neither
+ * the other groups of the partition wait, nor does Kafka forget a message before it has its rows.
  */
 import type { Presence, PresenceAnswer } from '../activities/etcd/presence';
 import type { Refusal } from '../activities/kafka/batches';
 import { dataErrorOf } from '../activities/mysql/database';
+import type { FanoutBacklog } from '../activities/mysql/fanout-backlog';
 import type { GroupLog } from '../activities/mysql/group-log';
 import type { MessageStore } from '../activities/mysql/message-store';
 import type { Groups } from '../activities/user-service/groups';
+import { ImError } from '../domain/errors';
 import type { OfflineEntry } from '../domain/inbox';
 import type { SequencedMessage } from '../domain/message';
 import type { Metrics } from '../metrics';
@@ -26,6 +32,8 @@ import type { LargeGroups } from './large-groups';
 const MAX_ROWS = 1_000;
 /** Messages of one transaction. */
 const MAX_MESSAGES = 200;
+/** Age from which a message whose members cannot be known is put aside, ms; a blip is over before. */
+const PATIENCE_MS = 15_000;
 
 const CONFLICT = 'msg_id belongs to another message';
 
@@ -35,35 +43,86 @@ export interface GroupFanoutDeps {
   readonly presence: Pick<Presence, 'lookupMany'>;
   readonly messages: Pick<MessageStore, 'storeOffline'>;
   readonly groupLog: Pick<GroupLog, 'append'>;
+  readonly backlog: Pick<FanoutBacklog, 'groupsAmong' | 'add'>;
   readonly content: Pick<ContentSteps, 'seal'>;
   /** Called after each transaction with the users for whom something new waits. */
   readonly onStored: (userIds: Iterable<string>) => void;
   /** Called with users for whom something waits and who have appeared since it was sent. */
   readonly onAwoken: (userIds: Iterable<string>) => void;
+  readonly now: () => number;
   readonly metrics: Metrics;
 }
+
+/** Who has yet to get a message: these members; whoever reads the log; or those who are found out later. */
+type Audience = readonly string[] | 'large' | 'unknown';
 
 export class GroupFanout {
   constructor(private readonly deps: GroupFanoutDeps) {}
 
   /**
    * Keeps messages of one partition, in their order; may be repeated. Rejects when that cannot be done
-   * now: MySQL is away, or the user service while the group is unknown.
+   * now: MySQL is away, or, of recent messages, the user service while the group is unknown.
    */
   async keep(messages: readonly SequencedMessage[]): Promise<Refusal[]> {
+    const { backlog, content } = this.deps;
     const refusals = new Map<string, string>();
     const small = new Batch((entries) => this.store(entries, refusals));
     const logs = new Map<string, SequencedMessage[]>();
+    const late: SequencedMessage[] = [];
+    // Behind what was put aside before: the group's messages stay in their order.
+    const unknown = await backlog.groupsAmong(messages.map((message) => message.conversation.key));
     for (const message of messages) {
       const groupId = message.conversation.key;
-      const absent = await this.absentMembers(message);
-      const sealed = await this.deps.content.seal(message);
-      if (absent !== 'large') await small.add({ message: sealed, recipients: absent });
-      else logs.set(groupId, [...(logs.get(groupId) ?? []), sealed]);
+      const audience = unknown.has(groupId) ? 'unknown' : await this.audienceOf(message);
+      const sealed = await content.seal(message);
+      if (audience === 'unknown') {
+        unknown.add(groupId);
+        late.push(sealed);
+      } else if (audience === 'large') logs.set(groupId, [...(logs.get(groupId) ?? []), sealed]);
+      else await small.add({ message: sealed, recipients: audience });
     }
     await small.flush();
     for (const [groupId, sealed] of logs) await this.append(groupId, sealed, refusals);
+    await this.putAside(late, refusals);
     return messages.map(({ msgId }) => refusals.get(msgId));
+  }
+
+  /** Gives rows for stored messages of one group that were put aside; rejects while it is unknown. */
+  async keepLate(messages: readonly SequencedMessage[]): Promise<void> {
+    // Stored already: nothing can be refused.
+    const refusals = new Map<string, string>();
+    const small = new Batch((entries) => this.store(entries, refusals));
+    const logged: SequencedMessage[] = [];
+    for (const message of messages) {
+      const absent = await this.absentMembers(message);
+      if (absent === 'large') logged.push(message);
+      else await small.add({ message, recipients: absent });
+    }
+    await small.flush();
+    const [first] = logged;
+    if (first) await this.append(first.conversation.key, logged, refusals);
+  }
+
+  private async audienceOf(message: SequencedMessage): Promise<Audience> {
+    try {
+      return await this.absentMembers(message);
+    } catch (error) {
+      const isRecent = this.deps.now() - message.acceptedAt < PATIENCE_MS;
+      if (isRecent || !isUnknownGroup(error)) throw error;
+      return 'unknown';
+    }
+  }
+
+  private async putAside(
+    messages: readonly SequencedMessage[],
+    refusals: Map<string, string>,
+  ): Promise<void> {
+    if (messages.length === 0) return;
+    const entries = messages.map((message) => ({ message, recipients: [] }));
+    await this.store(entries, refusals);
+    const kept = messages.filter(({ msgId }) => !refusals.has(msgId));
+    await this.deps.backlog.add(kept);
+    this.deps.metrics.fanoutsLate.inc(kept.length);
   }
 
   private async absentMembers(message: SequencedMessage): Promise<string[] | 'large'> {
@@ -145,6 +204,11 @@ class Batch {
     this.rows = 0;
     if (entries.length > 0) await this.store(entries);
   }
+}
+
+/** Whether it failed because nobody can say who is in the group. */
+export function isUnknownGroup(error: unknown): boolean {
+  return error instanceof ImError && error.code === 'SERVICE_UNAVAILABLE';
 }
 
 function wasThere(answer: PresenceAnswer | undefined, acceptedAt: number): boolean {

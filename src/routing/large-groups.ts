@@ -4,9 +4,9 @@
  */
 import { LRUCache } from 'lru-cache';
 import type { Presence, PresenceAnswer } from '../activities/etcd/presence';
-import type { GroupStays } from '../activities/mysql/group-stays';
+import type { FirstMember, GroupStays } from '../activities/mysql/group-stays';
 import type { Groups } from '../activities/user-service/groups';
-import type { MembershipChange } from '../domain/roster';
+import type { Member, MembershipChange } from '../domain/roster';
 import type { Logger } from '../logger';
 
 /** Groups remembered, large or not. */
@@ -43,40 +43,73 @@ export class LargeGroups {
    * changes meanwhile is written down by {@link apply} as it is told.
    */
   async makeLarge(groupId: string): Promise<void> {
-    const { groups, stays, presence, now, log } = this.deps;
+    const { groups, stays, now, log } = this.deps;
     const began = now();
     await stays.begin(groupId);
     for await (const { members } of groups.pages(groupId)) {
-      const answers = await presence.lookupMany(members.map(({ userId }) => userId));
-      const first = members.map((member) => ({
-        ...member,
-        presentSince: presentSince(answers.get(member.userId)),
-      }));
-      await stays.add(groupId, first);
+      await stays.add(groupId, await this.withPresence(members));
     }
     await stays.activate(groupId, now());
     this.known.set(groupId, Infinity);
     log.info({ groupId, ms: now() - began }, 'the group is a large one now');
   }
 
+  /**
+   * Writes down what changed in a large group without our hearing of it since a time (unix ms); false when
+   * it was cut short. Who is gone counts as gone since then: nobody knows better, and what was sent after
+   * they left is not for them.
+   */
+  async readAnew(groupId: string, since: number, stopping: AbortSignal): Promise<boolean> {
+    const { groups, stays, now, log } = this.deps;
+    const began = now();
+    const listed = new Set<string>();
+    for await (const { members } of groups.pages(groupId)) {
+      if (stopping.aborted) return false;
+      for (const { userId } of members) listed.add(userId);
+      const rejoined = members.filter(({ joinedAt }) => joinedAt > since);
+      await stays.endBefore(groupId, usersOf(rejoined), since, since + 1);
+      const joins = members.map(({ userId, joinedAt }) => ({
+        userId,
+        joinedAt: joinedAt || since,
+      }));
+      await stays.join(groupId, await this.withPresence(joins));
+    }
+    for (let after: string | undefined = ''; after !== undefined;) {
+      const page = await stays.openPage(groupId, after);
+      const gone = page.filter((userId) => !listed.has(userId));
+      // Of those who have joined since we began the news is under way.
+      await stays.endBefore(groupId, gone, since, began);
+      after = page.at(-1);
+    }
+    log.info({ groupId, members: listed.size }, 'the members were read anew');
+    return true;
+  }
+
+  private async withPresence(members: readonly Member[]): Promise<FirstMember[]> {
+    const answers = await this.deps.presence.lookupMany(usersOf(members));
+    return members.map((member) => ({
+      ...member,
+      presentSince: presentSince(answers.get(member.userId)),
+    }));
+  }
+
   /** Writes down joins and leaves, in their order. */
   async apply(changes: readonly MembershipChange[]): Promise<void> {
-    const { stays, presence } = this.deps;
+    const { stays } = this.deps;
     for (const run of runsOf(await stays.relevant(changes))) {
       const [{ groupId, type }] = run;
       if (type === 'leave') {
         await stays.leave(groupId, run);
         continue;
       }
-      const answers = await presence.lookupMany(run.map(({ userId }) => userId));
-      const joins = run.map(({ userId, at }) => ({
-        userId,
-        joinedAt: at,
-        presentSince: presentSince(answers.get(userId)),
-      }));
-      await stays.join(groupId, joins);
+      const joins = run.map(({ userId, at }) => ({ userId, joinedAt: at }));
+      await stays.join(groupId, await this.withPresence(joins));
     }
   }
+}
+
+function usersOf(members: readonly Member[]): string[] {
+  return members.map(({ userId }) => userId);
 }
 
 type Run = [MembershipChange, ...MembershipChange[]];

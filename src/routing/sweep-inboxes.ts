@@ -1,9 +1,12 @@
 /**
  * One page of the sweep: users for whom something waits, who are present, and whom nobody serves.
- * First those who have rows, then the readers of large groups (sweep-readers.ts).
+ * First those who have rows, then the readers of large groups (sweep-readers.ts). Before the first page
+ * the group messages that were put aside get their rows.
  */
 import type { Inbox } from '../activities/mysql/inbox';
 import type { SweepPage } from '../domain/delivery';
+import { finishFanouts } from './late-fanout';
+import type { LateFanoutDeps } from './late-fanout';
 import { FIRST_READERS, isOfReaders, sweepReaders } from './sweep-readers';
 import type { SweepReadersDeps } from './sweep-readers';
 
@@ -14,7 +17,7 @@ const LEAVE_ALONE_MS = 10 * 60_000;
 /** Calls to Temporal at once. */
 const CONCURRENCY = 32;
 
-export interface SweepDeps extends SweepReadersDeps {
+export interface SweepDeps extends SweepReadersDeps, LateFanoutDeps {
   readonly inbox: Pick<Inbox, 'sweepPage'>;
 }
 
@@ -22,6 +25,7 @@ export interface SweepDeps extends SweepReadersDeps {
 export async function sweepInboxes(deps: SweepDeps, after: string): Promise<SweepPage> {
   const { inbox, presence, requests, now } = deps;
   if (isOfReaders(after)) return sweepReaders(deps, after);
+  if (after === '') await finishFanouts(deps);
   const users = await inbox.sweepPage(after, now() - LEAVE_ALONE_MS, PAGE_SIZE);
   const answers = await presence.lookupMany(users.map(({ userId }) => userId));
   const present = users.filter(({ userId }) => answers.get(userId)?.devices.length);

@@ -1,6 +1,7 @@
 /**
- * Takes away what is past its time in large groups: entries of their logs that wait for nobody any more,
- * and stays that ended so long ago that nothing of them is left. Messages themselves are history and stay.
+ * Takes away what is past its time in groups: entries of the logs of large ones that wait for nobody any
+ * more, stays that ended so long ago that nothing of them is left, and messages whose members could not be
+ * known in all that time. Messages themselves are history and stay.
  */
 import type { Database } from './database';
 
@@ -17,8 +18,10 @@ export class GroupExpiry {
    */
   async purgeExpired(now: number, limit: number): Promise<number> {
     const before = now - this.options.ttlMs;
-    const entries = await this.purge('group_log', 'accepted_at', before, limit);
-    return entries + (await this.purge('group_memberships', 'left_at', before, limit - entries));
+    let purged = await this.purge('group_log', 'accepted_at', before, limit);
+    purged += await this.purge('group_memberships', 'left_at', before, limit - purged);
+    purged += await this.purge('group_fanout_pending', 'accepted_at', before, limit - purged);
+    return purged;
   }
 
   private async purge(table: string, time: string, before: number, limit: number): Promise<number> {

@@ -3,7 +3,7 @@
  * Changes carry their times, so that they may be told again, or late, and change nothing then.
  */
 import type { MembershipChange } from '../../domain/roster';
-import { chunks } from './chunks';
+import { chunks, MAX_ROWS } from './chunks';
 import type { Database, Queryable } from './database';
 import { lockGroup } from './group-log';
 
@@ -117,6 +117,32 @@ export class GroupStays {
         await insertStays(tx, rows);
       }
     });
+  }
+
+  /** A page of the users who are in a group, after a user. */
+  async openPage(groupId: string, afterUserId: string): Promise<string[]> {
+    const rows = await this.db.select<{ user_id: string }>(
+      `SELECT user_id FROM group_memberships
+       WHERE group_id = ? AND user_id > ? AND left_at IS NULL ORDER BY user_id LIMIT ${MAX_ROWS}`,
+      [groupId, afterUserId],
+    );
+    return rows.map((row) => row.user_id);
+  }
+
+  /** Ends stays of users as of `at`, of which nobody heard; only such as began before a time. */
+  async endBefore(
+    groupId: string,
+    userIds: readonly string[],
+    at: number,
+    before: number,
+  ): Promise<void> {
+    for (const piece of chunks(userIds)) {
+      await this.db.execute(
+        `UPDATE group_memberships SET left_at = GREATEST(joined_at, ?)
+         WHERE group_id = ? AND user_id IN (?) AND left_at IS NULL AND joined_at < ?`,
+        [at, groupId, piece, before],
+      );
+    }
   }
 
   /** Writes down leaves of a large group. */

@@ -4,7 +4,7 @@
  */
 import type { MembershipChange } from '../../domain/roster';
 import { ImError, messageOf } from '../../domain/errors';
-import { memberPages } from './group-pages';
+import { memberPages, NoSuchGroupError } from './group-pages';
 import type { MemberPage } from './group-pages';
 import { MembershipChecks } from './membership-checks';
 import { Rosters } from './rosters';
@@ -51,9 +51,18 @@ export class Groups {
     return group.roster ? group.roster.membersAt(time) : 'large';
   }
 
-  /** The members from the user service itself, page by page: never a large group in memory at once. */
-  pages(groupId: string): AsyncGenerator<MemberPage, void, undefined> {
-    return memberPages(this.options.client, groupId);
+  /**
+   * The members from the user service itself, page by page: never a large group in memory at once;
+   * none of a group that is gone.
+   * Rejects with SERVICE_UNAVAILABLE.
+   */
+  async *pages(groupId: string): AsyncGenerator<MemberPage, void, undefined> {
+    try {
+      yield* memberPages(this.options.client, groupId);
+    } catch (error) {
+      if (error instanceof NoSuchGroupError) return;
+      throw new ImError('SERVICE_UNAVAILABLE', 'the members cannot be read', { cause: error });
+    }
   }
 
   /** A join or a leave that Kafka told of. */
