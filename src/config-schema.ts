@@ -211,7 +211,7 @@ export const SETTINGS = {
   IM_WORD_LISTS_DIR: setting({
     schema: z.string().min(1).optional(),
     fallback: undefined,
-    meaning: 'Folder of word lists (`NAME.txt`); without it messages are not screened.',
+    meaning: 'Folder of word lists (`NAME.txt`), besides those in the table `word_lists`.',
     allowed: 'a folder',
   }),
   IM_WORD_LISTS_INTERVAL_MS: integer(

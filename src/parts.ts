@@ -19,6 +19,7 @@ import { LogDraws } from './activities/mysql/log-draws';
 import { Mailbox } from './activities/mysql/mailbox';
 import { MessageStore } from './activities/mysql/message-store';
 import { prepareSchema } from './activities/mysql/schema';
+import { TableLists } from './activities/mysql/table-lists';
 import { RedisConnection } from './activities/redis/connection';
 import { InboxCounts } from './activities/redis/inbox-counts';
 import { MessageStates } from './activities/redis/message-states';
@@ -26,6 +27,8 @@ import { RoutingTickets } from './activities/redis/routing-tickets';
 import { UserServiceClient } from './activities/user-service/client';
 import { Groups } from './activities/user-service/groups';
 import { Users } from './activities/user-service/users';
+import { FolderLists } from './activities/word-lists/folder-lists';
+import type { ListSource } from './activities/word-lists/list-source';
 import { WordLists } from './activities/word-lists/word-lists';
 import type { Config } from './config';
 import { createEncryption } from './encryption';
@@ -60,7 +63,6 @@ export type Parts = Awaited<ReturnType<typeof openParts>>;
 export async function openParts(config: Config, name: string) {
   const log = createLogger(config.LOG_LEVEL, name);
   const metrics = createMetrics();
-  const lists = await openWordLists(config, { metrics, log });
   await prepareSchema({
     url: config.MYSQL_URL,
     owner: config.MYSQL_OWNER,
@@ -73,6 +75,7 @@ export async function openParts(config: Config, name: string) {
     connections: config.IM_MYSQL_POOL,
     deadlineMs: config.IM_MYSQL_DEADLINE_MS,
   });
+  const lists = await openWordLists(config, database, { metrics, log });
   const encryption = await createEncryption(config, database, { metrics, log });
   const redis = new RedisConnection({
     url: config.REDIS_URL,
@@ -202,7 +205,7 @@ export async function openParts(config: Config, name: string) {
     },
     /** Flushes and disconnects; whoever uses the parts has ended before. */
     close: async (): Promise<void> => {
-      lists?.close();
+      lists.close();
       await memberCache.close();
       await history.close();
       await producer.close();
@@ -220,11 +223,19 @@ export async function openParts(config: Config, name: string) {
 
 async function openWordLists(
   config: Config,
+  database: Database,
   { metrics, log }: { metrics: Metrics; log: Logger },
-): Promise<WordLists | undefined> {
+): Promise<WordLists> {
   const folder = config.IM_WORD_LISTS_DIR;
-  if (folder === undefined) return undefined;
-  return WordLists.open({ folder, intervalMs: config.IM_WORD_LISTS_INTERVAL_MS, metrics, log });
+  const sources: ListSource[] = [new TableLists(database)];
+  if (folder !== undefined) sources.push(new FolderLists(folder));
+  try {
+    const intervalMs = config.IM_WORD_LISTS_INTERVAL_MS;
+    return await WordLists.open({ sources, intervalMs, metrics, log });
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
 }
 
 /** Shared by all routers: ids are reserved, and numbers given, in one place. */

@@ -3,6 +3,10 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { WorkerOptions } from '@temporalio/worker';
 import { consumerPositions } from './activities/kafka/consumer-positions';
+import { createKafka } from './activities/kafka/client';
+import { PartitionReader } from './activities/kafka/partition-reader';
+import { BatchingProducer } from './activities/kafka/producer';
+import { ReceiptEvents } from './activities/kafka/receipt-events';
 import { ensureTopics, partitionOf, TOPICS, topicSpecs } from './activities/kafka/topics';
 import { FanoutBacklog } from './activities/mysql/fanout-backlog';
 import { GroupDoubts } from './activities/mysql/group-doubts';
@@ -48,6 +52,8 @@ import { WorkerRunner } from './temporal/worker-runner';
 const TOPICS_DEADLINE_MS = 60_000;
 /** For asking Kafka how far membership changes were read, which nobody waits for, ms. */
 const POSITIONS_DEADLINE_MS = 5_000;
+/** For one append of receipts, ms: nobody waits for them, and one that was given up has to be looked for. */
+const RECEIPT_APPEND_MS = 5_000;
 
 export interface RunningWorker {
   readonly httpPort: number;
@@ -149,9 +155,25 @@ export async function startWorker(
 
   const receiptLog = new ReceiptLog(parts.database);
   const wakes = new ReceiptWakes({ ...parts, taskQueue, claims: new WakeClaims(parts.redis) });
+  // kafkajs' own retries would append a second time what was only slow.
+  const receiptKafka = createKafka({
+    brokers: config.KAFKA_BROKERS,
+    clientId: config.IM_KAFKA_CLIENT_ID,
+    deadlineMs: RECEIPT_APPEND_MS,
+    retries: 0,
+    log,
+  });
+  const receiptProducer = new BatchingProducer({
+    kafka: receiptKafka,
+    deadlineMs: RECEIPT_APPEND_MS,
+    log,
+    metrics,
+  });
   const receipts = new ReceiptPublisher({
     ...parts,
     receipts: receiptLog,
+    producer: receiptProducer,
+    events: new ReceiptEvents(new PartitionReader(parts.consumerKafka, config.IM_KAFKA_CLIENT_ID)),
     pusher: new ReceiptPusher({ ...parts, deadlineMs: config.IM_PUSH_DEADLINE_MS }),
     now: Date.now,
   });
@@ -232,6 +254,7 @@ export async function startWorker(
       await trigger.close();
       await requests.close();
       await wakes.close();
+      await receiptProducer.close();
       await parts.close();
     },
   };

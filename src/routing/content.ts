@@ -14,8 +14,8 @@ export interface ContentSteps {
 }
 
 export interface ContentDeps {
-  /** Asked for each message: the lists change while we run. `undefined`: there are none. */
-  readonly lists: { readonly filter: WordFilter } | undefined;
+  /** Asked for each message: the lists change while we run. */
+  readonly lists: { readonly filter: WordFilter };
   /** `undefined`: new messages are stored in clear. */
   readonly keys: Pick<ContentKeys, 'seal'> | undefined;
   readonly metrics: Metrics;
@@ -26,7 +26,6 @@ export interface ContentDeps {
 export function createContentSteps({ lists, keys, metrics, log }: ContentDeps): ContentSteps {
   return {
     screen(message) {
-      if (!lists) return message.content;
       const { msgId } = message;
       const { content, blockedBy, auditedBy, replaced } = lists.filter.screen(message.content);
       if (blockedBy !== undefined) {

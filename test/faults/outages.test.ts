@@ -9,6 +9,7 @@ import type { ServerName } from '../../dev/stack/environment';
 import { unique } from '../support/ids';
 import { Load } from '../support/load';
 import { openDatabase } from '../support/mysql';
+import { RestClient } from '../support/rest-client';
 import { without } from '../support/stack';
 import { startSystem } from '../support/system';
 import type { TestSystem } from '../support/system';
@@ -138,3 +139,27 @@ test('Redis lost between the number and the answer: kept all the same, STORAGE_E
     system.gateway.mood = 'well';
   }
 }, 60_000);
+
+test('Redis away: REST answers, and limits nobody until it is back', async () => {
+  const limited = await startSystem({ IM_RATE_LIMIT_USER: '3' });
+  const rest = new RestClient(`http://127.0.0.1:${limited.server.httpPort}`);
+  const user = unique('user');
+  const statuses = async (count: number) => {
+    const found: number[] = [];
+    for (let i = 0; i < count; i++) {
+      found.push((await rest.get(user, '/api/v1/offline/count')).status);
+    }
+    return found;
+  };
+  try {
+    expect(await statuses(4)).toEqual([200, 200, 200, 429]);
+    await without('redis', async () => {
+      expect(await statuses(6)).toEqual([200, 200, 200, 200, 200, 200]);
+      const metrics = await (await limited.http('/metrics')).text();
+      expect(metrics).toMatch(/rate_limit_skipped_total [1-9]/);
+    });
+    await waitFor('limits to hold again', 20_000, async () => (await statuses(4)).includes(429));
+  } finally {
+    await limited.close();
+  }
+}, 90_000);

@@ -4,6 +4,7 @@ import { Inbox } from '../../src/activities/mysql/inbox';
 import { MessageStore } from '../../src/activities/mysql/message-store';
 import { groupConversation } from '../../src/domain/ids';
 import { openDatabase } from '../support/mysql';
+import { encryptionOn, openEncryption } from '../support/encryption';
 import { unique } from '../support/ids';
 import { message, offline, series } from '../support/records';
 import { RestClient } from '../support/rest-client';
@@ -62,6 +63,40 @@ describe('the offline inbox', () => {
       has_more: false,
       total_count: 1,
     });
+  });
+
+  test('says which messages cannot be read and why, never shows a ciphertext, and the page loads', async () => {
+    const [user, alice, gone] = [unique('user'), unique('alice'), unique('gone')];
+    const encryption = await openEncryption(db, encryptionOn());
+    const sealed = await Promise.all(
+      [alice, alice, gone].map((senderId, i) =>
+        encryption.content.seal(
+          message({ recipientId: user, senderId, content: 'secret', sequenceNumber: i + 1 }),
+        ),
+      ),
+    );
+    await store.storeOffline(sealed.map((each) => ({ message: each, recipients: [user] })));
+    const tampered = sealed[1]!;
+    await db.execute('UPDATE messages SET content = ? WHERE msg_id = ?', [
+      sealed[0]!.content,
+      tampered.msgId,
+    ]);
+    await encryption.rows.destroy(gone);
+    const seen = [
+      ['secret', undefined],
+      ['', 'tampered'],
+      ['', 'keyless'],
+    ];
+    const shown = (body: Body) =>
+      body.messages.map((each) => [each.content, (each as { unreadable?: string }).unreadable]);
+    const { status, body } = await rest.get(user, '/api/v1/offline');
+    expect(status).toBe(200);
+    expect(shown(body)).toEqual(seen);
+    const path = `/api/v1/conversations/private/${[user, alice].sort().join('_')}/messages`;
+    expect(shown((await rest.get(user, path)).body)).toEqual(seen.slice(0, 2));
+    const metrics = await (await system.http('/metrics')).text();
+    expect(metrics).toMatch(/unreadable_total\{reason="tampered"\} 2/);
+    expect(metrics).toMatch(/unreadable_total\{reason="keyless"\} 1/);
   });
 
   test('is empty, with zeros, for a user for whom nothing waits', async () => {

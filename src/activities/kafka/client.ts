@@ -7,19 +7,23 @@ export interface KafkaOptions {
   readonly clientId: string;
   /** For one request, ms. */
   readonly deadlineMs: number;
+  /** How often kafkajs sends a request again by itself; a few times unless given. */
+  readonly retries?: number;
   readonly log: Logger;
 }
 
+/** A leader that moved, or a topic just made, costs a few; longer outages are for our own breaker. */
+const RETRIES = 8;
+
 /** A client for producers and admin calls, which have callers that wait. */
 export function createKafka(options: KafkaOptions): Kafka {
-  const { brokers, clientId, deadlineMs, log } = options;
+  const { brokers, clientId, deadlineMs, retries = RETRIES, log } = options;
   return new Kafka({
     brokers: [...brokers],
     clientId,
     connectionTimeout: deadlineMs,
     requestTimeout: deadlineMs,
-    // A leader that moved, or a topic just made, costs a few; longer outages are for our own breaker.
-    retry: { retries: 8, initialRetryTime: 50, maxRetryTime: 200 },
+    retry: { retries, initialRetryTime: 50, maxRetryTime: 200 },
     logLevel: logLevel.WARN,
     logCreator:
       () =>

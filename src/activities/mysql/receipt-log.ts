@@ -11,6 +11,13 @@ export interface UnpublishedReceipt extends Receipt {
   readonly id: number;
 }
 
+/** An append that may have happened. */
+export interface Publication {
+  readonly upToId: number;
+  /** Unix ms; also tells one append from another. */
+  readonly beganAt: number;
+}
+
 interface ReceiptRow extends Omit<UnpublishedReceipt, 'conversation'> {
   readonly type: ConversationType;
   readonly key: string;
@@ -19,14 +26,19 @@ interface ReceiptRow extends Omit<UnpublishedReceipt, 'conversation'> {
 export class ReceiptLog {
   constructor(private readonly db: Database) {}
 
-  /** The oldest unpublished receipts for messages of this sender. */
-  async unpublished(senderId: string, limit: number): Promise<UnpublishedReceipt[]> {
+  /** The oldest unpublished receipts for messages of this sender, up to an id if one is given. */
+  async unpublished(
+    senderId: string,
+    limit: number,
+    upToId = Number.MAX_SAFE_INTEGER,
+  ): Promise<UnpublishedReceipt[]> {
     const rows = await this.db.select<ReceiptRow>(
       `SELECT id, msg_id AS msgId, sender_id AS senderId, reader_id AS readerId,
          device_id AS deviceId, conversation_type AS type, conversation_key AS \`key\`,
          read_at AS readAt
-       FROM read_receipts WHERE published_at IS NULL AND sender_id = ? ORDER BY id LIMIT ?`,
-      [senderId, Math.min(limit, MAX_ROWS)],
+       FROM read_receipts WHERE published_at IS NULL AND sender_id = ? AND id <= ?
+       ORDER BY id LIMIT ?`,
+      [senderId, upToId, limit],
     );
     return rows.map(({ type, key, ...row }) => ({
       ...row,
@@ -34,18 +46,45 @@ export class ReceiptLog {
     }));
   }
 
-  /** Notes that Kafka has these receipts. */
-  async markPublished(ids: readonly number[], at: number): Promise<void> {
-    for (const piece of chunks(ids)) {
-      // READ COMMITTED and by their keys: no gap is locked into which receipts are being written.
-      await this.db.transaction((tx) =>
-        tx.execute(
+  /** Notes that an append is about to be made; replaces the one before it, which has been finished. */
+  async begin(senderId: string, { upToId, beganAt }: Publication): Promise<void> {
+    await this.db.execute(
+      `INSERT INTO receipt_publications (sender_id, up_to_id, began_at) VALUES (?, ?, ?)
+       ON DUPLICATE KEY UPDATE up_to_id = VALUES(up_to_id), began_at = VALUES(began_at)`,
+      [senderId, upToId, beganAt],
+    );
+  }
+
+  /** The append of a sender's receipts that nobody has finished. */
+  async unfinished(senderId: string): Promise<Publication | undefined> {
+    const [row] = await this.db.select<Publication>(
+      `SELECT up_to_id AS upToId, began_at AS beganAt FROM receipt_publications WHERE sender_id = ?`,
+      [senderId],
+    );
+    return row;
+  }
+
+  /** Notes that Kafka has these receipts, and nothing else of that append. */
+  async finish(
+    senderId: string,
+    { beganAt }: Publication,
+    ids: readonly number[],
+    at: number,
+  ): Promise<void> {
+    // READ COMMITTED and by their keys: no gap is locked into which receipts are being written.
+    await this.db.transaction(async (tx) => {
+      for (const piece of chunks(ids)) {
+        await tx.execute(
           `UPDATE read_receipts FORCE INDEX (PRIMARY) SET published_at = ?
            WHERE id IN (?) AND published_at IS NULL`,
           [at, piece],
-        ),
-      );
-    }
+        );
+      }
+      await tx.execute('DELETE FROM receipt_publications WHERE sender_id = ? AND began_at = ?', [
+        senderId,
+        beganAt,
+      ]);
+    });
   }
 
   /** Makes the summaries of these messages anew from all of their receipts. */

@@ -25,11 +25,7 @@ export function parseWordList(name: string, text: string): WordListSource {
   const blank = lines.findIndex((line) => line.trim() === '');
   if (blank < 0) throw new WordListError('there is no empty line between header and words');
   const header = parseHeader(lines.slice(0, blank));
-  const words = lines
-    .slice(blank + 1)
-    .map((line) => line.trim())
-    .filter((line) => line !== '' && !line.startsWith('#'));
-  if (words.length > MAX_WORDS) throw new WordListError(`there are more than ${MAX_WORDS} words`);
+  const words = wordsOf(lines.slice(blank + 1));
   return {
     name,
     action: actionOf(header.get('action')),
@@ -37,6 +33,15 @@ export function parseWordList(name: string, text: string): WordListSource {
     ignoreSeparators: yesOrNo(header, 'ignore-separators'),
     words,
   };
+}
+
+/** The words of a list, one a line; throws {@link WordListError}. */
+export function wordsOf(lines: readonly string[]): string[] {
+  const words = lines
+    .map((line) => line.trim())
+    .filter((line) => line !== '' && !line.startsWith('#'));
+  if (words.length > MAX_WORDS) throw new WordListError(`there are more than ${MAX_WORDS} words`);
+  return words;
 }
 
 function parseHeader(lines: readonly string[]): Map<string, string> {

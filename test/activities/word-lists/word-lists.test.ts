@@ -2,6 +2,7 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { FolderLists } from '../../../src/activities/word-lists/folder-lists';
 import { WordLists } from '../../../src/activities/word-lists/word-lists';
 import { createLogger } from '../../../src/logger';
 import { createMetrics } from '../../../src/metrics';
@@ -30,7 +31,8 @@ describe('word lists of a folder', () => {
   };
   const open = async () => {
     const log = createLogger('silent', 'test');
-    lists = await WordLists.open({ folder, intervalMs: INTERVAL_MS, log, metrics });
+    const sources = [new FolderLists(folder)];
+    lists = await WordLists.open({ sources, intervalMs: INTERVAL_MS, log, metrics });
     return lists;
   };
   const loads = async (outcome: string) => {
