@@ -115,6 +115,12 @@ export const SETTINGS = {
     'local',
     'Where a message is routed: in the server, or as a Temporal standalone activity.',
   ),
+  SERVER_PROCESSES: integer(
+    1,
+    1,
+    256,
+    'Server processes behind the gRPC and the REST port; as many as there are cores for them.',
+  ),
   IM_MYSQL_POOL: integer(10, 1, 200, 'MySQL connections of a process.'),
   IM_KAFKA_PARTITIONS_OFFLINE: integer(
     64,
@@ -144,7 +150,7 @@ export const SETTINGS = {
     5_000,
     1,
     1_000_000,
-    'Route calls a server holds at once; more are RESOURCE_EXHAUSTED.',
+    'Route calls a server process holds at once; more are RESOURCE_EXHAUSTED.',
   ),
   IM_PUSH_DEADLINE_MS: integer(500, 10, 10_000, 'How long a gateway may take for a push.'),
   IM_KAFKA_DEADLINE_MS: integer(

@@ -41,7 +41,13 @@ export function createMetrics() {
       'Presence answered without a healthy registry',
       'source',
     ),
-    presenceWatchHealthy: gauge('presence_watch_healthy', '1 while the registry watch is true'),
+    presenceWatchHealthy: new Gauge({
+      name: 'im_service_presence_watch_healthy',
+      help: '1 while the registry watch is true',
+      // Of several processes, the worst.
+      aggregator: 'min',
+      registers,
+    }),
     pushes: counter('pushes_total', 'Pushes to gateways', 'outcome'),
     breakerOpen: gauge('gateway_breakers_open', 'Gateways whose circuit breaker is open'),
     kafkaBatch: new Histogram({

@@ -44,7 +44,7 @@ import { GroupRouter } from './routing/group-message';
 import { OfflineStore } from './routing/offline-store';
 import { PrivateRouter } from './routing/private-message';
 import { Recall } from './routing/recall';
-import { Reservations } from './routing/reservation';
+import { LEASE_MS, Reservations } from './routing/reservation';
 import { SealedTickets } from './routing/sealed-tickets';
 import { Temporal } from './temporal/client';
 
@@ -174,7 +174,7 @@ export async function openParts(config: Config, name: string) {
     mailbox: new Mailbox(inbox, readers, groupUnread),
     gdprJobs: new GdprJobs(database, Date.now),
     redis,
-    states: new MessageStates(redis),
+    states: new MessageStates(redis, LEASE_MS),
     counts: new InboxCounts(redis),
     tickets: new SealedTickets({
       tickets: new RoutingTickets(redis),

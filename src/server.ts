@@ -16,6 +16,7 @@ import {
 } from './parts';
 import { runProcess } from './process';
 import { createRest } from './rest';
+import { answerForMetrics, isFirstOfMany, sharedMetrics, startProcesses } from './server-processes';
 import type { ContentSteps } from './routing/content';
 import { findMessageStatus } from './routing/message-status';
 import { TemporalExecutor } from './temporal/executor';
@@ -77,6 +78,7 @@ export async function startServer(config: Config, content?: ContentSteps): Promi
       user_service: () => users.ping(),
     },
     client: rest.client,
+    allMetrics: sharedMetrics(metrics.registry),
     metrics,
     log,
   });
@@ -107,4 +109,9 @@ async function startUp(
   }
 }
 
-if (require.main === module) runProcess('server', startServer);
+if (require.main === module) {
+  answerForMetrics();
+  runProcess('server', (config) =>
+    isFirstOfMany(config) ? startProcesses(config) : startServer(config),
+  );
+}

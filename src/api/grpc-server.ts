@@ -23,6 +23,8 @@ export async function listenGrpc(
   const definition = loadProto('api/v1/im.proto');
   const server = new Server({
     'grpc.max_concurrent_streams': 10_000,
+    // Nobody asks for its statistics, and each call pays for them.
+    'grpc.enable_channelz': 0,
     // Clients behind a dead NAT entry are noticed and their calls given up.
     'grpc.keepalive_time_ms': 30_000,
     'grpc.keepalive_timeout_ms': 10_000,

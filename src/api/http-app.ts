@@ -21,6 +21,8 @@ export interface HttpDeps {
   /** What clients may call; a process without it answers the platform alone. */
   readonly client?: ClientOptions;
   readonly metrics: Metrics;
+  /** `/metrics` of several processes together; of this one alone without. */
+  readonly allMetrics?: (() => Promise<string>) | undefined;
   readonly log: Logger;
 }
 
@@ -117,7 +119,7 @@ function corsFor(origins: readonly string[]): Koa.Middleware {
 }
 
 /** What the platform asks: `/health`, `/ready`, `/metrics`. */
-function operationalRoutes({ checks, metrics, log }: HttpDeps): Router {
+function operationalRoutes({ checks, metrics, allMetrics, log }: HttpDeps): Router {
   return new Router()
     .get('/health', (ctx) => {
       ctx.body = { status: 'healthy', timestamp: new Date().toISOString() };
@@ -129,6 +131,6 @@ function operationalRoutes({ checks, metrics, log }: HttpDeps): Router {
     })
     .get('/metrics', async (ctx) => {
       ctx.type = metrics.registry.contentType;
-      ctx.body = await metrics.registry.metrics();
+      ctx.body = await (allMetrics?.() ?? metrics.registry.metrics());
     });
 }

@@ -10,6 +10,12 @@ export interface Degradation {
   readonly detail: string;
 }
 
+/** What the answer of a message that was routed before names (architecture §3). */
+export const REPETITION: Degradation = {
+  code: 'DUPLICATE_MESSAGE',
+  detail: 'this message was routed before; this is its answer',
+};
+
 /** A success, degraded or not. */
 export function succeeded<Status extends PrivateStatus | GroupStatus>(
   status: Status,

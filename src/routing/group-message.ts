@@ -13,11 +13,11 @@ import { encodeGroup } from '../domain/group-records';
 import type { GroupStatus, SequencedMessage } from '../domain/message';
 import { validateGroup } from '../domain/validation';
 import type { RawMessage } from '../domain/validation';
-import { failed, succeeded } from './answer';
+import { failed, REPETITION, succeeded } from './answer';
 import type { RouteAnswer } from '../domain/routing';
 import type { ContentSteps } from './content';
 import type { Recall } from './recall';
-import { recordAnswer } from './record-answer';
+import { recordAnswer, restoreAnswer } from './record-answer';
 import type { Reservation, Reservations } from './reservation';
 import { Turns } from './turns';
 
@@ -71,8 +71,8 @@ export class GroupRouter {
         const stored = await this.deps.recall.find({ ...message, content });
         // Redis had forgotten the message, MySQL had not.
         if (stored) {
-          await this.deps.states.restore(owner, stored);
-          return originalAnswer(stored.message.sequenceNumber);
+          const unrecorded = await restoreAnswer(this.deps.states, owner, stored);
+          return originalAnswer(stored.message.sequenceNumber, unrecorded);
         }
       }
       if (turn.mine) await turn.mine;
@@ -106,9 +106,6 @@ export class GroupRouter {
 }
 
 /** The answer the message had the first time, naming the repetition (architecture §3). */
-function originalAnswer(sequenceNumber: number): RouteAnswer<GroupStatus> {
-  return succeeded('published', sequenceNumber, {
-    code: 'DUPLICATE_MESSAGE',
-    detail: 'this message was routed before; this is its answer',
-  });
+function originalAnswer(sequenceNumber: number, unrecorded = REPETITION): RouteAnswer<GroupStatus> {
+  return succeeded('published', sequenceNumber, unrecorded);
 }

@@ -17,12 +17,12 @@ import { encodeDelivered } from '../domain/records';
 import type { RouteAnswer } from '../domain/routing';
 import { validatePrivate } from '../domain/validation';
 import type { RawMessage } from '../domain/validation';
-import { failed, succeeded } from './answer';
+import { failed, REPETITION, succeeded } from './answer';
 import type { Degradation } from './answer';
 import type { ContentSteps } from './content';
 import type { OfflineStore } from './offline-store';
 import type { Recall } from './recall';
-import { recordAnswer } from './record-answer';
+import { recordAnswer, restoreAnswer } from './record-answer';
 import type { Earlier, Reservation, Reservations } from './reservation';
 import { Turns } from './turns';
 
@@ -105,9 +105,9 @@ export class PrivateRouter {
 
   /** Redis had forgotten the message, MySQL had not. */
   private async recalled(stored: StoredMessage, { owner }: Reservation): Promise<PrivateAnswer> {
-    await this.deps.states.restore(owner, stored);
+    const unrecorded = await restoreAnswer(this.deps.states, owner, stored);
     const { sequenceNumber } = stored.message;
-    return originalAnswer({ kind: 'again', sequenceNumber, waited: stored.waited });
+    return originalAnswer({ kind: 'again', sequenceNumber, waited: stored.waited }, unrecorded);
   }
 
   private async push(message: PrivateMessage, devices: readonly Device[]): Promise<string[]> {
@@ -194,11 +194,8 @@ export class PrivateRouter {
 }
 
 /** The answer the message had the first time, naming the repetition (architecture §3). */
-function originalAnswer(earlier: Earlier): PrivateAnswer {
+function originalAnswer(earlier: Earlier, unrecorded = REPETITION): PrivateAnswer {
   // What waited may have been delivered since; the caller was told, and is told again, "offline".
   const status = earlier.waited ? 'offline' : 'delivered';
-  return succeeded(status, earlier.sequenceNumber, {
-    code: 'DUPLICATE_MESSAGE',
-    detail: 'this message was routed before; this is its answer',
-  });
+  return succeeded(status, earlier.sequenceNumber, unrecorded);
 }

@@ -100,7 +100,6 @@ export class Reservations {
         senderId,
         recipientId,
         owner,
-        leaseMs: LEASE_MS,
       });
     } catch (error) {
       throw asImError(error, 'SERVICE_UNAVAILABLE', `Redis failed: ${messageOf(error)}`);

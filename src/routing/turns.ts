@@ -4,27 +4,49 @@
  * Pushes of one conversation take turns, so that they leave this process in sequence order although
  * the steps before them (encryption, a presence lookup) may overtake each other.
  */
-export interface Turn {
+export class Turn {
   /** Resolves when all who entered before have left; `undefined` when nobody was there. */
   readonly mine: Promise<void> | undefined;
-  /** Lets the next one pass; may be called more than once. */
-  leave(): void;
+  private isMine = true;
+  private hasLeft = false;
+  private next: Turn | undefined;
+  private begin: () => void = () => undefined;
+
+  constructor(
+    private readonly last: Map<string, Turn>,
+    private readonly key: string,
+  ) {
+    const before = last.get(key);
+    last.set(key, this);
+    if (!before) return;
+    this.isMine = false;
+    this.mine = new Promise((resolve) => (this.begin = resolve));
+    before.next = this;
+  }
+
+  /** Lets the next one pass; may be called more than once, and before it is one's turn. */
+  leave(): void {
+    if (this.hasLeft) return;
+    this.hasLeft = true;
+    if (this.isMine) this.pass();
+  }
+
+  private pass(): void {
+    const { next } = this;
+    if (!next) {
+      this.last.delete(this.key);
+      return;
+    }
+    next.isMine = true;
+    next.begin();
+    if (next.hasLeft) next.pass();
+  }
 }
 
 export class Turns {
-  private readonly last = new Map<string, Promise<void>>();
+  private readonly last = new Map<string, Turn>();
 
   enter(key: string): Turn {
-    const mine = this.last.get(key);
-    let release: () => void = () => undefined;
-    const left = new Promise<void>((resolve) => (release = resolve));
-    this.last.set(key, left);
-    return {
-      mine,
-      leave: () => {
-        if (this.last.get(key) === left) this.last.delete(key);
-        release();
-      },
-    };
+    return new Turn(this.last, key);
   }
 }

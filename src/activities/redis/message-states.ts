@@ -22,12 +22,16 @@ import type { Conversation, ConversationType } from '../../domain/ids';
 import type { MessageFacts } from '../../domain/receipts';
 import type { StoredMessage } from '../mysql/message-store';
 import { DOUBT_KEY } from './connection';
+import { TurnBatcher } from '../turn-batcher';
 import { countKey } from './inbox-counts';
 import { LuaScript } from './lua-script';
 import type { RedisConnection } from './connection';
 
 /** Seconds a message's hash lives (architecture §3): as long as a message may wait by default. */
 const STATE_TTL_S = 7 * 24 * 60 * 60;
+
+/** Messages of one call of a script: Redis does nothing else meanwhile, for about a millisecond. */
+const MAX_BATCH = 100;
 
 export type FinalState = 'delivered' | 'offline' | 'published' | 'failed';
 
@@ -40,7 +44,6 @@ export interface ReserveRequest {
   readonly recipientId?: string;
   /** Unique to this attempt. */
   readonly owner: string;
-  readonly leaseMs: number;
 }
 
 export type ReserveReply =
@@ -87,61 +90,42 @@ export class MessageStates {
     markRead: new LuaScript('mark-read'),
   };
 
-  constructor(private readonly connection: RedisConnection) {}
+  private readonly reservations: TurnBatcher<ReserveRequest, ReserveReply>;
+  private readonly finishes: TurnBatcher<Finish, boolean>;
 
-  /** One atomic step: the message id reserved and its sequence number given, or why not. */
-  async reserve(request: ReserveRequest): Promise<ReserveReply> {
-    const { redis, generation } = this.connection.use();
-    const reply = (await this.scripts.reserve.run(
-      redis,
-      [
-        messageKey(request.msgId),
-        sequenceKey(request.conversation),
-        countKey(request.recipientId ?? ''),
-        DOUBT_KEY,
-      ],
-      [
-        request.digest,
-        request.owner,
-        request.leaseMs,
-        generation,
-        request.owner,
-        STATE_TTL_S,
-        request.senderId,
-        nameOf(request.conversation),
-      ],
-    )) as Reply;
-    return this.readReply(reply, generation);
+  /** `leaseMs`: how long an attempt owns a message. */
+  constructor(
+    private readonly connection: RedisConnection,
+    private readonly leaseMs: number,
+  ) {
+    this.reservations = new TurnBatcher({
+      run: (requests) => this.reserveAll(requests),
+      maxBatch: MAX_BATCH,
+    });
+    this.finishes = new TurnBatcher({
+      run: (finishes) => this.finishAll(finishes),
+      maxBatch: MAX_BATCH,
+    });
   }
 
-  private readReply([kind, ...rest]: Reply, generation: number): ReserveReply {
-    switch (kind) {
-      case 'new':
-        return {
-          kind,
-          sequenceNumber: Number(rest[0]),
-          left: Number(rest[1]),
-          waiting: rest[2] === null ? undefined : Number(rest[2]),
-          doubtful: Number(rest[3]) === 1,
-        };
-      case 'again':
-        return {
-          kind,
-          sequenceNumber: Number(rest[0]),
-          waited: rest[2] === '1',
-        };
-      case 'busy':
-      case 'conflict':
-        return { kind };
-      case 'ceiling':
-        return { kind, nonce: String(rest[0]), generation };
-      case 'stale':
-        // The connection outlived a failover: begin again on a new one.
-        this.connection.renew();
-        throw new ImError('SERVICE_UNAVAILABLE', 'Redis has failed over');
-      default:
-        throw new Error(`reserve.lua answered ${kind}`);
+  /** One atomic step: the message id reserved and its sequence number given, or why not. */
+  reserve(request: ReserveRequest): Promise<ReserveReply> {
+    return this.reservations.add(request);
+  }
+
+  private async reserveAll(requests: readonly ReserveRequest[]): Promise<(ReserveReply | Error)[]> {
+    const { redis, generation } = this.connection.use();
+    const keys = [DOUBT_KEY];
+    const args: (string | number)[] = [this.leaseMs, generation, STATE_TTL_S];
+    for (const { msgId, conversation, recipientId, digest, owner, senderId } of requests) {
+      const name = nameOf(conversation);
+      keys.push(messageKey(msgId), `seq:${name}`, countKey(recipientId ?? ''));
+      args.push(digest, owner, senderId, name);
     }
+    const replies = (await this.scripts.reserve.run(redis, keys, args)) as Reply[];
+    // The connection outlived a failover: begin again on a new one.
+    if (replies.some(([kind]) => kind === 'stale')) this.connection.renew();
+    return replies.map((reply) => readReply(reply, generation));
   }
 
   /** Offers a counter a block that MySQL reserved; whether it is used is the counter's affair. */
@@ -175,21 +159,21 @@ export class MessageStates {
   }
 
   /** Records the answer; false when another attempt has taken the message over. */
-  async finish(finish: Finish): Promise<boolean> {
+  finish(finish: Finish): Promise<boolean> {
+    return this.finishes.add(finish);
+  }
+
+  private async finishAll(finishes: readonly Finish[]): Promise<(boolean | Error)[]> {
     const { redis } = this.connection.use();
-    const recorded = await this.scripts.finish.run(
-      redis,
-      [messageKey(finish.msgId), countKey(finish.waitsFor ?? '')],
-      [
-        finish.owner,
-        finish.state,
-        finish.deliveredAt ?? '',
-        JSON.stringify(finish.devices ?? []),
-        finish.detail ?? '',
-        finish.waitsFor === undefined ? 0 : 1,
-      ],
-    );
-    return recorded === 1;
+    const keys: string[] = [];
+    const args: (string | number)[] = [];
+    for (const { msgId, owner, state, deliveredAt, devices, detail, waitsFor } of finishes) {
+      keys.push(messageKey(msgId), countKey(waitsFor ?? ''));
+      args.push(owner, state, deliveredAt ?? '', devices ? JSON.stringify(devices) : '[]');
+      args.push(detail ?? '', waitsFor === undefined ? 0 : 1);
+    }
+    const replies = (await this.scripts.finish.run(redis, keys, args)) as (number | string)[];
+    return replies.map((reply) => (typeof reply === 'string' ? new Error(reply) : reply === 1));
   }
 
   /** Puts back what was forgotten of a message that was answered before. */
@@ -261,6 +245,34 @@ export class MessageStates {
       readAt: Number(readAt || 0),
       devices: devices ? (JSON.parse(devices) as string[]) : [],
     };
+  }
+}
+
+function readReply([kind, ...rest]: Reply, generation: number): ReserveReply | Error {
+  switch (kind) {
+    case 'new':
+      return {
+        kind,
+        sequenceNumber: Number(rest[0]),
+        left: Number(rest[1]),
+        waiting: rest[2] === null ? undefined : Number(rest[2]),
+        doubtful: Number(rest[3]) === 1,
+      };
+    case 'again':
+      return {
+        kind,
+        sequenceNumber: Number(rest[0]),
+        waited: rest[2] === '1',
+      };
+    case 'busy':
+    case 'conflict':
+      return { kind };
+    case 'ceiling':
+      return { kind, nonce: String(rest[0]), generation };
+    case 'stale':
+      return new ImError('SERVICE_UNAVAILABLE', 'Redis has failed over');
+    default:
+      return new Error(`reserve.lua: ${kind} ${rest.join(' ')}`);
   }
 }
 

@@ -1,13 +1,30 @@
--- Records the answer of a routed message, unless another attempt has taken it over.
+-- Records the answers of routed messages, except those that another attempt has taken over. Several
+-- messages go in one call; one that fails does not keep the others from being recorded.
 --
+-- For each message:
 -- KEYS[1] msg:{msg_id}   KEYS[2] inbox:count:{user} (any key when ARGV[6] is 0)
 -- ARGV[1] owner          ARGV[2] state          ARGV[3] delivered_at, '' if not
 -- ARGV[4] devices, JSON  ARGV[5] detail: the error_message of a degraded success, '' if none
 -- ARGV[6] how many the recipient's count of waiting messages grows by
--- Returns 1 when recorded, 0 when taken over or gone.
-if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], 'state', ARGV[2], 'delivered_at', ARGV[3], 'devices', ARGV[4], 'detail', ARGV[5])
-redis.call('HDEL', KEYS[1], 'owner', 'lease')
-if ARGV[2] == 'offline' then redis.call('HSET', KEYS[1], 'waited', 1) end
-if ARGV[6] ~= '0' and redis.call('EXISTS', KEYS[2]) == 1 then redis.call('INCRBY', KEYS[2], ARGV[6]) end
-return 1
+-- Returns for each message 1 when recorded, 0 when taken over or gone, or the text of an error.
+local function finish(msg_key, count_key, owner, state, delivered_at, devices, detail, more)
+  if redis.call('HGET', msg_key, 'owner') ~= owner then return 0 end
+  redis.call('HSET', msg_key, 'state', state, 'delivered_at', delivered_at, 'devices', devices,
+    'detail', detail)
+  redis.call('HDEL', msg_key, 'owner', 'lease')
+  if state == 'offline' then redis.call('HSET', msg_key, 'waited', 1) end
+  if more ~= '0' and redis.call('EXISTS', count_key) == 1 then
+    redis.call('INCRBY', count_key, more)
+  end
+  return 1
+end
+
+local replies = {}
+for i = 1, #KEYS / 2 do
+  local k, a = 2 * i - 1, 6 * i - 5
+  local done, reply = pcall(finish, KEYS[k], KEYS[k + 1],
+    ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], ARGV[a + 4], ARGV[a + 5])
+  if not done then reply = type(reply) == 'table' and reply.err or tostring(reply) end
+  replies[i] = reply
+end
+return replies

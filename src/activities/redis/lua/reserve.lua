@@ -1,16 +1,19 @@
--- Reserves a message id and gives the message its sequence number, in one step.
+-- Reserves message ids and gives the messages their sequence numbers, each in one step. Several
+-- messages go in one call, one after another; one that fails does not keep the others from passing.
 --
+-- KEYS[1] im:doubt_until              unix ms; until then an id that is not here may have been forgotten
+-- and for each message:
 -- KEYS[1] msg:{msg_id}                hash, see message-states.ts
 -- KEYS[2] seq:{type}:{conversation}   hash: n last number given, ceil highest it may give,
 --                                     gen generation it belongs to, nonce of its installation
 -- KEYS[3] inbox:count:{user}          messages that wait for the recipient (any key for a group)
--- KEYS[4] im:doubt_until              unix ms; until then an id that is not here may have been forgotten
--- ARGV[1] digest of the payload       ARGV[2] owner (unique to this attempt)
--- ARGV[3] lease, ms                   ARGV[4] generation of this Redis
--- ARGV[5] nonce for a new counter     ARGV[6] time to live, s
--- ARGV[7] sender                      ARGV[8] {type}:{conversation}
+-- ARGV[1] lease, ms                   ARGV[2] generation of this Redis
+-- ARGV[3] time to live, s
+-- and for each message:
+-- ARGV[1] digest of the payload       ARGV[2] owner (unique to this attempt; nonce of a new counter)
+-- ARGV[3] sender                      ARGV[4] {type}:{conversation}
 --
--- Returns {kind, ...}:
+-- Returns for each message {kind, ...}:
 --   {'new', number, left below the ceiling, waiting or false, doubt}   reserved, ours; doubt is 1
 --                 when the id may have been used before Redis lost its memory
 --   {'again', number, state, waited}   answered before; waited is '1' if the answer was "offline"
@@ -18,46 +21,68 @@
 --   {'conflict'}  same id, other payload
 --   {'ceiling', nonce}   the counter needs a block; nothing was reserved
 --   {'stale'}     this connection's generation is over
-local msg = redis.call('HMGET', KEYS[1], 'digest', 'state', 'seq', 'lease', 'waited')
+--   {'error', text}   Redis refused a command
+local lease, generation, ttl = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local number = msg[3]
 
-if msg[1] then
-  if msg[1] ~= ARGV[1] then return { 'conflict' } end
-  if msg[2] ~= 'routing' and msg[2] ~= 'failed' then
-    return { 'again', number, msg[2], msg[5] }
-  end
-  if msg[2] == 'routing' and tonumber(msg[4]) > now then return { 'busy' } end
-end
-
-local doubt = 0
-if not msg[1] then
-  local doubt_until = redis.call('GET', KEYS[4])
+local doubt_until
+local function in_doubt()
   if not doubt_until then
-    -- Somebody emptied this Redis: whatever ids it held are forgotten.
-    doubt_until = now + ARGV[6] * 1000
-    redis.call('SET', KEYS[4], string.format('%d', doubt_until))
+    doubt_until = redis.call('GET', KEYS[1])
+    if not doubt_until then
+      -- Somebody emptied this Redis: whatever ids it held are forgotten.
+      doubt_until = now + ttl * 1000
+      redis.call('SET', KEYS[1], string.format('%d', doubt_until))
+    end
+    doubt_until = tonumber(doubt_until)
   end
-  if now < tonumber(doubt_until) then doubt = 1 end
+  return now < doubt_until
 end
 
-local left = -1
-if not number then
-  local seq = redis.call('HMGET', KEYS[2], 'n', 'ceil', 'gen', 'nonce')
-  if seq[3] and tonumber(seq[3]) > tonumber(ARGV[4]) then return { 'stale' } end
-  if seq[3] ~= ARGV[4] then
-    -- Missing, or of an earlier life: what it remembers is not believed.
-    redis.call('DEL', KEYS[2])
-    redis.call('HSET', KEYS[2], 'gen', ARGV[4], 'nonce', ARGV[5])
-    return { 'ceiling', ARGV[5] }
+local function reserve(msg_key, seq_key, count_key, digest, owner, sender, conversation)
+  local msg = redis.call('HMGET', msg_key, 'digest', 'state', 'seq', 'lease', 'waited')
+  local number = msg[3]
+  local doubt = 0
+  if msg[1] then
+    if msg[1] ~= digest then return { 'conflict' } end
+    if msg[2] ~= 'routing' and msg[2] ~= 'failed' then
+      return { 'again', number, msg[2], msg[5] }
+    end
+    if msg[2] == 'routing' and tonumber(msg[4]) > now then return { 'busy' } end
+  elseif in_doubt() then
+    doubt = 1
   end
-  if not seq[1] or tonumber(seq[1]) >= tonumber(seq[2]) then return { 'ceiling', seq[4] } end
-  number = redis.call('HINCRBY', KEYS[2], 'n', 1)
-  left = tonumber(seq[2]) - number
+
+  local left = -1
+  if not number then
+    local seq = redis.call('HMGET', seq_key, 'n', 'ceil', 'gen', 'nonce')
+    if seq[3] and tonumber(seq[3]) > tonumber(generation) then return { 'stale' } end
+    if seq[3] ~= generation then
+      -- Missing, or of an earlier life: what it remembers is not believed.
+      redis.call('DEL', seq_key)
+      redis.call('HSET', seq_key, 'gen', generation, 'nonce', owner)
+      return { 'ceiling', owner }
+    end
+    if not seq[1] or tonumber(seq[1]) >= tonumber(seq[2]) then return { 'ceiling', seq[4] } end
+    number = redis.call('HINCRBY', seq_key, 'n', 1)
+    left = tonumber(seq[2]) - number
+  end
+
+  redis.call('HSET', msg_key, 'digest', digest, 'state', 'routing', 'seq', number,
+    'owner', owner, 'lease', now + lease, 'sender', sender, 'conv', conversation)
+  redis.call('EXPIRE', msg_key, ttl)
+  return { 'new', number, left, redis.call('GET', count_key), doubt }
 end
 
-redis.call('HSET', KEYS[1], 'digest', ARGV[1], 'state', 'routing', 'seq', number,
-  'owner', ARGV[2], 'lease', now + tonumber(ARGV[3]), 'sender', ARGV[7], 'conv', ARGV[8])
-redis.call('EXPIRE', KEYS[1], ARGV[6])
-return { 'new', number, left, redis.call('GET', KEYS[3]), doubt }
+local replies = {}
+for i = 1, (#KEYS - 1) / 3 do
+  local k, a = 3 * i - 1, 4 * i
+  local done, reply = pcall(reserve, KEYS[k], KEYS[k + 1], KEYS[k + 2],
+    ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3])
+  if not done then
+    reply = { 'error', type(reply) == 'table' and reply.err or tostring(reply) }
+  end
+  replies[i] = reply
+end
+return replies
