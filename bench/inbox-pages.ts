@@ -15,12 +15,11 @@ import { loadConfig } from '../src/config';
 import { createLogger } from '../src/logger';
 import { projectRoot } from '../src/paths';
 import { OfflineInbox } from '../src/routing/offline-inbox';
+import { fillInboxes } from './harness/inbox-rows';
 
 const INBOX = Number(process.env['BENCH_INBOX'] ?? 1_000_000);
 const TOTAL = Number(process.env['BENCH_TOTAL'] ?? 5_000_000);
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 500);
-/** Rows of one statement while filling. */
-const STEP = 50_000;
 const USER = 'bench-reader';
 const DATABASE = 'im_bench_inbox';
 
@@ -28,7 +27,8 @@ async function main(): Promise<void> {
   const url = await prepareDatabase(new URL(loadConfig(process.env).MYSQL_URL));
   const db = Database.open({ url, connections: 4, deadlineMs: 30_000 });
   try {
-    await fill(db);
+    const every = Math.max(1, Math.round(TOTAL / INBOX));
+    await fillInboxes(db, TOTAL, `IF(n % ${every} = 0, '${USER}', CONCAT('user-', n % 1000))`);
     const results = await measure(db);
     mkdirSync(join(projectRoot(), 'bench', 'results'), { recursive: true });
     const file = join(projectRoot(), 'bench', 'results', 'inbox-pages.json');
@@ -48,38 +48,6 @@ async function prepareDatabase(url: URL): Promise<string> {
   await migrate(url.href, join(projectRoot(), 'migrations'));
   return url.href;
 }
-
-/** Every user's messages are mixed with the others', as they come in life. */
-async function fill(db: Database): Promise<void> {
-  const [state] = await db.select<{ n: number | null }>('SELECT MAX(id) AS n FROM messages');
-  const every = Math.max(1, Math.round(TOTAL / INBOX));
-  const user = `IF(n % ${every} = 0, '${USER}', CONCAT('user-', n % 1000))`;
-  for (let from = state?.n ?? 0; from < TOTAL; from += STEP) {
-    const numbers = `(SELECT ${from} + a.d + 10 * b.d + 100 * c.d + 1000 * e.d + 10000 * f.d + 1 AS n
-      FROM ${DIGITS} a, ${DIGITS} b, ${DIGITS} c, ${DIGITS} e,
-        (SELECT 0 AS d UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4) f) numbers`;
-    await db.execute(
-      `INSERT INTO messages (id, msg_id, conversation_type, conversation_key, sequence_number,
-         sender_id, recipient_id, content, timestamp, created_at)
-       SELECT n, CONCAT('bench-', n), 'private', CONCAT('a-sender/', ${user}), n, 'a-sender', ${user},
-         REPEAT('x', 200), n, n FROM ${numbers}`,
-    );
-    await db.execute(
-      `INSERT INTO inbox (user_id, position, msg_id, expires_at)
-       SELECT ${user}, n, CONCAT('bench-', n), 9000000000000 FROM ${numbers}`,
-    );
-    process.stderr.write(`\r${Math.min(from + STEP, TOTAL)} of ${TOTAL} messages`);
-  }
-  await db.execute(
-    `REPLACE INTO inbox_heads (user_id, last_position, pending)
-     SELECT user_id, MAX(position), COUNT(*) FROM inbox WHERE state = 0 GROUP BY user_id`,
-  );
-  await db.execute('ANALYZE TABLE messages, inbox, inbox_heads');
-  process.stderr.write('\n');
-}
-
-const DIGITS = `(SELECT 0 AS d UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5
-  UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9)`;
 
 async function measure(db: Database): Promise<Record<string, object | number>> {
   const inbox = new OfflineInbox({

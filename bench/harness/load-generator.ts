@@ -195,7 +195,7 @@ class Generator {
       if (outcome < OUTCOME.failed) this.recent[this.acknowledged++ % RECENT] = tag;
     }
     if (this.measuring) this.answered += 1;
-    if (at >= this.from && at < this.until) {
+    if (at >= this.from && at < this.until && !this.isAside(tag < 0 ? -tag - 1 : tag)) {
       this.latencies.record(now - at);
       if (this.spec.intervalS > 0) this.interval.record(now - at);
     }
@@ -224,6 +224,10 @@ class Generator {
   private countCode(message: string): void {
     const code = message.split(':')[0] ?? message;
     this.codes[code] = (this.codes[code] ?? 0) + 1;
+  }
+
+  private isAside(n: number): boolean {
+    return this.spec.mix[this.table[n % this.table.length] as number]?.aside === true;
   }
 
   private flush(): void {

@@ -10,6 +10,8 @@ import { processGroup } from './cpu';
 /** Far from the ports of `npm start` and `npm test`; PORT_OFFSET says otherwise. */
 const BENCH_OFFSET = 30_000;
 
+export const JWT_SECRET = 'of-the-benchmarks-0123456789abcdef';
+
 export interface BenchSystem {
   readonly grpcPort: number;
   readonly httpPort: number;
@@ -54,7 +56,7 @@ export async function startBenchSystem(
   const processEnv: Record<string, string> = {
     ...stack.environment,
     NODE_ENV: 'production',
-    JWT_SECRET: 'of-the-benchmarks-0123456789abcdef',
+    JWT_SECRET,
     USER_SERVICE_ADDRESS: users.grpcAddress,
     GRPC_PORT: String(grpcPort),
     HTTP_PORT: String(http),

@@ -13,6 +13,8 @@ export interface Traffic {
   /** How many recipients or groups there are. */
   readonly targets: number;
   readonly contentBytes: number;
+  /** Sent, but not in the latencies: what else goes on while others are measured. */
+  readonly aside?: boolean;
 }
 
 export interface LoadSpec {

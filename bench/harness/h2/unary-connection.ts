@@ -63,6 +63,8 @@ export class UnaryConnection {
   private maxInFlight = SLOTS / 2;
   private sendWindow = DEFAULT_WINDOW;
   private received = 0;
+  private settle: () => void = () => undefined;
+  private readonly settled = new Promise<void>((resolve) => (this.settle = resolve));
 
   private constructor(
     private readonly socket: Socket,
@@ -82,10 +84,13 @@ export class UnaryConnection {
     socket.write(Buffer.concat([PREFACE, ours, windowUpdate(0, LARGE_WINDOW - DEFAULT_WINDOW)]));
   }
 
+  /** Resolves once the peer has said how much it takes at once. */
   static async open(port: number, handlers: UnaryHandlers): Promise<UnaryConnection> {
     const socket = connect(port, '127.0.0.1');
     await once(socket, 'connect');
-    return new UnaryConnection(socket, handlers);
+    const connection = new UnaryConnection(socket, handlers);
+    await connection.settled;
+    return connection;
   }
 
   /**
@@ -197,6 +202,7 @@ export class UnaryConnection {
       if (id === SETTING.maxConcurrentStreams) this.maxInFlight = Math.min(value, SLOTS / 2);
     }
     this.socket.write(SETTINGS_ACK);
+    this.settle();
     this.sendWaiting();
   }
 
