@@ -8,7 +8,6 @@
 import { writeFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createConnection } from 'mysql2/promise';
-import type { Connection } from 'mysql2/promise';
 import { Database } from '../src/activities/mysql/database';
 import { GroupUnread } from '../src/activities/mysql/group-unread';
 import { Inbox } from '../src/activities/mysql/inbox';
@@ -19,6 +18,7 @@ import { loadConfig } from '../src/config';
 import { createLogger } from '../src/logger';
 import { projectRoot } from '../src/paths';
 import { OfflineInbox } from '../src/routing/offline-inbox';
+import { fillInboxes } from './harness/inbox-rows';
 
 const INBOX = Number(process.env['BENCH_INBOX'] ?? 1_000_000);
 const TOTAL = Number(process.env['BENCH_TOTAL'] ?? 5_000_000);
@@ -30,7 +30,8 @@ const DATABASE = 'im_bench_inbox';
 
 async function main(): Promise<void> {
   const url = await prepareDatabase(new URL(loadConfig(process.env).MYSQL_URL));
-  await fill(url);
+  const every = Math.max(1, Math.round(TOTAL / INBOX));
+  await fillInboxes(url, TOTAL, `IF(n % ${every} = 0, '${USER}', CONCAT('user-', n % 1000))`);
   if (process.argv[2] === 'fill') return;
   const db = Database.open({ url, connections: 4, deadlineMs: 30_000 });
   try {
@@ -53,60 +54,6 @@ async function prepareDatabase(url: URL): Promise<string> {
   await migrate(url.href, join(projectRoot(), 'migrations'));
   return url.href;
 }
-
-/**
- * Every user's messages are mixed with the others', as they come in life. Whole tables at once: into an
- * empty table, and without checks, MariaDB sorts the rows and writes each index in one go.
- */
-async function fill(url: string): Promise<void> {
-  const on = await createConnection(url);
-  try {
-    if ((await countRows(on, 'inbox_heads')) > 0) return;
-    const every = Math.max(1, Math.round(TOTAL / INBOX));
-    const user = `IF(n % ${every} = 0, '${USER}', CONCAT('user-', n % 1000))`;
-    const digits = [...'abcdefg'].map((name) => `${DIGITS} ${name}`).join(', ');
-    const numbers = `(SELECT a.d + 10 * b.d + 100 * c.d + 1000 * d.d + 10000 * e.d + 100000 * f.d
-      + 1000000 * g.d + 1 AS n FROM ${digits}) numbers WHERE n <= ${TOTAL} ORDER BY n`;
-    await on.query('SET SESSION unique_checks = 0, foreign_key_checks = 0');
-    await fillTable(
-      on,
-      'messages',
-      `INSERT INTO messages (id, msg_id, conversation_type, conversation_key, sequence_number,
-         sender_id, recipient_id, content, timestamp, created_at)
-       SELECT n, CONCAT('bench-', n), 'private', CONCAT('a-sender/', ${user}), n, 'a-sender', ${user},
-         REPEAT('x', 200), n, n FROM ${numbers}`,
-    );
-    await fillTable(
-      on,
-      'inbox',
-      `INSERT INTO inbox (user_id, position, msg_id, expires_at)
-       SELECT ${user}, n, CONCAT('bench-', n), 9000000000000 FROM ${numbers}`,
-    );
-    await on.query('ANALYZE TABLE messages, inbox');
-    await on.query(
-      `INSERT INTO inbox_heads (user_id, last_position, pending)
-       SELECT user_id, MAX(position), COUNT(*) FROM inbox WHERE state = 0 GROUP BY user_id`,
-    );
-  } finally {
-    await on.end();
-  }
-}
-
-async function fillTable(on: Connection, table: string, insert: string): Promise<void> {
-  if ((await countRows(on, table)) > 0) return;
-  const began = Date.now();
-  await on.query(insert);
-  console.log(`${table}: ${TOTAL} rows in ${Math.round((Date.now() - began) / 1000)} s`);
-}
-
-/** 0 or 1: whether there are any. */
-async function countRows(on: Connection, table: string): Promise<number> {
-  const [rows] = await on.query(`SELECT 1 FROM ${table} LIMIT 1`);
-  return (rows as unknown[]).length;
-}
-
-const DIGITS = `(SELECT 0 AS d UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5
-  UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9)`;
 
 async function measure(db: Database): Promise<Record<string, object | number>> {
   const groupUnread = new GroupUnread(db, { ttlMs: WEEK_MS, now: Date.now });

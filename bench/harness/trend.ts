@@ -1,0 +1,25 @@
+/** Whether a figure grows. */
+
+/** Least squares through points of (minute, value): value an hour. */
+export function slopePerHour(points: readonly (readonly [number, number])[]): number {
+  const n = points.length;
+  if (n < 2) return 0;
+  const meanX = points.reduce((sum, [x]) => sum + x, 0) / n;
+  const meanY = points.reduce((sum, [, y]) => sum + y, 0) / n;
+  const above = points.reduce((sum, [x, y]) => sum + (x - meanX) * (y - meanY), 0);
+  const below = points.reduce((sum, [x]) => sum + (x - meanX) ** 2, 0);
+  return below === 0 ? 0 : (above / below) * 60;
+}
+
+/** Medians of the first and the last third. */
+export function thirds(values: readonly number[]): [first: number, last: number] {
+  const size = Math.max(1, Math.floor(values.length / 3));
+  return [median(values.slice(0, size)), median(values.slice(-size))];
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  const [below = NaN, at = NaN] = [sorted[middle - 1], sorted[middle]];
+  return sorted.length % 2 ? at : (below + at) / 2;
+}

@@ -1,0 +1,245 @@
+/**
+ * `npm run bench`: the load test. The built server and worker on real servers of their own, under a
+ * generator in its own process; beside it, in the same run, the floor: a grpc-js server that does
+ * nothing. Writes a report (JSON, Markdown, SVG) to bench/results/.
+ *
+ *   --quick            about two minutes instead of about ten
+ *   --only a,b         these parts only: online, offline, group, duplicates, mixed
+ *   --name NAME        of the report; parts of an earlier one of that name that are not run stay in it
+ *   --rate N           also an open loop at N messages a second for each part
+ *   --compare A B      runs nothing: prints the ratios between two reports
+ */
+import { randomBytes } from 'node:crypto';
+import { parseArgs } from 'node:util';
+import { compareFiles } from './harness/compare';
+import { OUTCOME } from './harness/ledger';
+import { KINDS, startLoadSystem } from './harness/load-system';
+import type { LoadSystem } from './harness/load-system';
+import { describeMachine } from './harness/machine';
+import { measureFloor, measureProduct, round } from './harness/measure';
+import { broken, HALF } from './harness/report';
+import type { Part, Phase, ProductPhase, Report } from './harness/report';
+import { LOAD_DEFAULTS } from './harness/traffic';
+import type { LoadSpec, Traffic } from './harness/traffic';
+import { describePhase } from './harness/markdown';
+import { readReport, writeReport } from './harness/results';
+
+/** Callers of the closed loop that capacity is measured with. */
+const CALLERS = 50;
+
+interface Scale {
+  /** Callers of the closed loops; the first one's throughput is the capacity. */
+  readonly callers: readonly number[];
+  /** Of the capacity, for the open loops; 0.5 among them. */
+  readonly shares: readonly number[];
+  /** A mixed load before anything is measured: Kafka's and our just-in-time compilers take their time. */
+  readonly primeS: number;
+  readonly warmUpS: number;
+  readonly closedS: number;
+  readonly openS: number;
+  readonly floorS: number;
+}
+
+const QUICK: Scale = {
+  callers: [CALLERS],
+  shares: [0.5],
+  primeS: 6,
+  warmUpS: 1,
+  closedS: 4,
+  openS: 4,
+  floorS: 3,
+};
+const FULL: Scale = {
+  callers: [CALLERS, 4 * CALLERS],
+  shares: [0.25, 0.5, 0.75],
+  primeS: 30,
+  warmUpS: 2,
+  closedS: 10,
+  openS: 12,
+  floorS: 6,
+};
+
+interface Plan {
+  readonly title: string;
+  readonly mix: readonly Traffic[];
+  /** Outcome of each kind in the mix. */
+  readonly expected: readonly number[];
+  readonly resends?: number;
+}
+
+const { delivered, offline, published } = OUTCOME;
+const PLANS: Record<string, Plan> = {
+  online: { title: 'Private, recipient online', mix: [KINDS.online], expected: [delivered] },
+  offline: { title: 'Private, recipient offline', mix: [KINDS.offline], expected: [offline] },
+  group: { title: 'Group of 100, 10 away', mix: [KINDS.group], expected: [published] },
+  duplicates: {
+    title: 'Online, 10 % sent again',
+    mix: [KINDS.online],
+    expected: [delivered],
+    resends: 100,
+  },
+  mixed: {
+    title: 'Mixed: 70 % online, 22 % offline, 8 % group; 2 % sent again',
+    mix: [
+      { ...KINDS.online, share: 70 },
+      { ...KINDS.offline, share: 22 },
+      { ...KINDS.group, share: 8 },
+    ],
+    expected: [delivered, offline, published],
+    resends: 20,
+  },
+};
+
+const { values: args, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    quick: { type: 'boolean', default: false },
+    only: { type: 'string' },
+    name: { type: 'string' },
+    rate: { type: 'string' },
+    compare: { type: 'boolean', default: false },
+  },
+});
+
+async function main(): Promise<void> {
+  if (args.compare) {
+    console.log(compareFiles(positionals));
+    return;
+  }
+  const names = args.only?.split(',') ?? Object.keys(PLANS);
+  const unknown = names.filter((name) => !PLANS[name]);
+  if (unknown.length > 0) throw new Error(`no part is called ${unknown.join(', ')}`);
+  const on = await startLoadSystem();
+  try {
+    const report = await new LoadTest(on, args.quick ? QUICK : FULL).run(names);
+    const name = args.name ?? report.machine.date.slice(0, 16).replaceAll(':', '');
+    const earlier = args.name === undefined ? undefined : readReport(args.name);
+    const parts = { ...earlier?.parts, ...report.parts };
+    const file = writeReport(name, { ...report, parts });
+    console.log(`\n${file}`);
+    const faults = Object.values(report.parts).flatMap((part) =>
+      part.phases.flatMap(({ name, checks }) => broken(checks).map((fault) => `${name}: ${fault}`)),
+    );
+    if (faults.length > 0) throw new Error(`messages were lost or doubled:\n${faults.join('\n')}`);
+  } finally {
+    await on.close();
+  }
+}
+
+class LoadTest {
+  private readonly floors: Phase[] = [];
+
+  constructor(
+    private readonly on: LoadSystem,
+    private readonly scale: Scale,
+  ) {}
+
+  async run(names: readonly string[]): Promise<Report> {
+    const { scale, on } = this;
+    const machine = describeMachine(on.system.stack);
+    const parts: Record<string, Part> = {};
+    await this.prime();
+    const around = [await this.floor({ kind: 'closed', callers: CALLERS })];
+    const halves = [await this.floorAtHalf(around)];
+    const measured: [string, readonly ProductPhase[]][] = [];
+    for (const name of names) {
+      measured.push([name, await this.part(name, PLANS[name] as Plan)]);
+      around.push(await this.floor({ kind: 'closed', callers: CALLERS }));
+    }
+    halves.push(await this.floorAtHalf(around));
+    measured.forEach(([name, phases], i) => {
+      const floors = around.slice(i, i + 2).map(({ perSecond }) => perSecond);
+      parts[name] = summarize(PLANS[name]?.title ?? name, machine.date, phases, floors, halves);
+    });
+    const { callers, shares, ...times } = scale;
+    const settings = { callers: callers.join(), shares: shares.join(), ...times };
+    return { machine, settings, floor: this.floors, parts };
+  }
+
+  private async prime(): Promise<void> {
+    const { mix, expected } = PLANS['mixed'] as Plan;
+    const spec = this.spec(mix, { kind: 'closed', callers: CALLERS }, this.scale.primeS);
+    console.log(describePhase(await measureProduct(this.on, 'not counted', spec, expected)));
+    await this.floor({ kind: 'closed', callers: CALLERS }, 'not counted');
+    this.floors.length = 0;
+  }
+
+  private async part(name: string, plan: Plan): Promise<readonly ProductPhase[]> {
+    const { callers, shares, closedS, openS } = this.scale;
+    const phases: ProductPhase[] = [];
+    const add = async (what: string, loop: LoadSpec['loop'], seconds: number): Promise<void> => {
+      const spec = { ...this.spec(plan.mix, loop, seconds), resends: plan.resends ?? 0 };
+      const phase = await measureProduct(this.on, `${name} ${what}`, spec, plan.expected);
+      console.log(describePhase(phase));
+      phases.push(phase);
+    };
+    for (const count of callers) {
+      await add(`by ${count} callers`, { kind: 'closed', callers: count }, closedS);
+    }
+    const capacity = phases[0]?.perSecond ?? 0;
+    const rates = shares.map((share): [string, number] => [
+      `at ${share * 100} %`,
+      share * capacity,
+    ]);
+    if (args.rate !== undefined) rates.push([`at ${args.rate}/s`, Number(args.rate)]);
+    for (const [what, perSecond] of rates) {
+      await add(what, { kind: 'open', perSecond: round(perSecond, 0) }, openS);
+    }
+    return phases;
+  }
+
+  private async floor(
+    loop: LoadSpec['loop'],
+    name = `floor by ${CALLERS} callers`,
+  ): Promise<Phase> {
+    const spec = this.spec([KINDS.online], loop, this.scale.floorS);
+    const phase = await measureFloor(this.on, name, spec);
+    console.log(describePhase(phase));
+    this.floors.push(phase);
+    return phase;
+  }
+
+  private floorAtHalf(around: readonly Phase[]): Promise<Phase> {
+    const perSecond = round((around.at(-1)?.perSecond ?? 0) / 2, 0);
+    return this.floor({ kind: 'open', perSecond }, `floor ${HALF}`);
+  }
+
+  private spec(
+    mix: readonly Traffic[],
+    loop: LoadSpec['loop'],
+    seconds: number,
+  ): Omit<LoadSpec, 'ports'> {
+    const { warmUpS } = this.scale;
+    const run = `b${randomBytes(4).toString('hex')}-`;
+    // A conversation's first message reserves its numbers: that is not the steady state.
+    const warmUpMessages = loop.kind === 'closed' ? LOAD_DEFAULTS.conversations * mix.length : 0;
+    return { ...LOAD_DEFAULTS, run, warmUpS, warmUpMessages, seconds, mix, loop };
+  }
+}
+
+function summarize(
+  title: string,
+  date: string,
+  phases: readonly ProductPhase[],
+  around: readonly number[],
+  halves: readonly Phase[],
+): Part {
+  const mean = (values: readonly number[]): number =>
+    values.reduce((sum, value) => sum + value, 0) / values.length;
+  const floor = round(mean(around), 1);
+  const halfP99 = round(mean(halves.map(({ latency }) => latency.p99)), 2);
+  const half = phases.find(({ name }) => name.endsWith(HALF));
+  return {
+    title,
+    date,
+    floor: { perSecond: floor, around, halfP99 },
+    throughputRatio: round((phases[0]?.perSecond ?? 0) / floor, 3),
+    halfP99Ratio: round((half?.latency.p99 ?? 0) / halfP99, 2),
+    phases,
+  };
+}
+
+void main().catch((error: unknown) => {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+});
