@@ -99,11 +99,11 @@ function watchPeak(system: BenchSystem): { end(): Promise<number> } {
 /** A position for each member. */
 async function large(system: BenchSystem, client: ImClient, db: Database): Promise<void> {
   const peak = watchPeak(system);
-  const groups = new Map<number, { group: TestGroup; sender: string }>();
+  const groups = new Map<number, { group: TestGroup; sender: string; member: string }>();
   for (const size of [SMALLER, LARGE]) {
     const members = people(size);
     const group = await TestGroup.make({ users: system.users, client }, members);
-    groups.set(size, { group, sender: members[0] as string });
+    groups.set(size, { group, sender: members[0] as string, member: members[7] as string });
     // The development user service is busy for a while with the news of so many joins.
     await waitFor('the group to be known', 60_000, async () => {
       return (await group.send(members[0] as string)).success;
@@ -112,11 +112,13 @@ async function large(system: BenchSystem, client: ImClient, db: Database): Promi
     await stored(db, await group.sendMany(members[0] as string, 1), 120_000);
     console.log(`${size} members: first message kept after ${ms(performance.now() - began)}`);
   }
+  // Two above.
+  let sentToLarge = 2;
   const latencies = new Map([...groups.keys()].map((size) => [size, [] as number[]]));
   for (let i = 0; i < SENDS; i++) {
     for (const [size, { group, sender }] of groups) {
       const began = performance.now();
-      await group.send(sender);
+      if ((await group.send(sender)).success && size === LARGE) sentToLarge += 1;
       latencies.get(size)?.push(performance.now() - began);
     }
   }
@@ -140,6 +142,20 @@ async function large(system: BenchSystem, client: ImClient, db: Database): Promi
       `worker CPU ${ratio((size) => cost.get(size) ?? 0)}`,
   );
   console.log(`memory of the worker: ${mb(await peak.end())} at its highest`);
+  await comesBack(system, groups.get(LARGE)?.member ?? '', sentToLarge + STORED);
+}
+
+/** A member who was away all the time gets every message, and each once. */
+async function comesBack(system: BenchSystem, userId: string, missed: number): Promise<void> {
+  const began = performance.now();
+  await system.gateway.connect(userId, 'd');
+  const pushes = await system.gateway.received(userId, missed, 120_000);
+  const elapsed = performance.now() - began;
+  const distinct = new Set(pushes.map((push) => push.msg_id)).size;
+  console.log(
+    `a member of ${LARGE} comes back: ${distinct} of ${missed} messages, ` +
+      `${pushes.length - distinct} twice, in ${ms(elapsed)}`,
+  );
 }
 
 /** Ms of the worker's CPU for each of many messages, until they are kept. */

@@ -1,6 +1,6 @@
 /** Chapter 2: a message to a group of which some are online and one is away. */
 import { pause } from '../common/wait';
-import { Person, type Frame } from './person';
+import { Person } from './person';
 import { SURPLUS_MS, expectStatus, tellDelivery } from './private-chapter';
 import { claim, type Story } from './story';
 import type { RunningSystem } from './system';
@@ -8,7 +8,7 @@ import type { RunningSystem } from './system';
 const STEP_MS = 20_000;
 const TEXT = 'The book for June is chosen.';
 
-/** Tells the chapter; a build without group messages is said to be one, and is no failure. */
+/** Tells the chapter. */
 export async function groupChapter(
   story: Story,
   system: RunningSystem,
@@ -37,17 +37,12 @@ export async function groupChapter(
       'alice writes to the group',
       async () => {
         const answer = await alice.send({ group }, TEXT);
-        if (isAbsent(answer)) return answer;
         expectStatus(answer, 'published');
         claim(answer.member_count === 4, `member_count is ${answer.member_count}, not 4`);
         return answer;
       },
-      (answer) =>
-        isAbsent(answer)
-          ? 'group messages are not in this build yet'
-          : `${answer.status} to ${answer.member_count} members`,
+      (answer) => `${answer.status} to ${answer.member_count} members`,
     );
-    if (isAbsent(sent)) return;
     await story.step(STEP_MS, 'bob and carol have it; alice does not get her own', async () => {
       await Promise.all([bob, carol].map((person) => person.receives(sent.msg_id, 10_000)));
       await pause(SURPLUS_MS);
@@ -71,9 +66,4 @@ async function daveComesBack(
   await story.step(30_000, 'and has it too, without asking', () => dave.receives(msgId, 30_000));
   await tellDelivery(story, system, name);
   await dave.leave();
-}
-
-/** Whether this build of IM Service has no group messages at all. */
-function isAbsent(answer: Frame): boolean {
-  return answer.grpc_status === 'UNIMPLEMENTED';
 }
