@@ -2,6 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { deadLetterTopic, TOPICS } from '../../src/activities/kafka/topics';
 import { TestGateway } from '../support/gateway';
 import { TestGroup } from '../support/groups';
@@ -39,7 +40,7 @@ describe('the logs of server and worker, at their most talkative', () => {
       HTTP_PORT: String(http),
       IM_WORKER_HTTP_PORT: String(workerHttp),
       IM_TEMPORAL_TASK_QUEUE: unique('queue'),
-      IM_RATE_LIMIT_USER: '30',
+      IM_RATE_LIMIT_USER: '70',
     };
     server = new ProductProcess('server', http, env, join(folder, 'server.log'));
     worker = new ProductProcess('worker', workerHttp, env, join(folder, 'worker.log'));
@@ -77,6 +78,13 @@ describe('the logs of server and worker, at their most talkative', () => {
     gateway.mood = 'well';
     const group = await TestGroup.make({ users, client }, [alice, bob, away]);
     await group.send(alice, CANARY);
+    // Who connects in the second of a group message counts as having been there.
+    const inbox = { headers: { authorization: `Bearer ${await tokenFor(away)}` } };
+    await waitFor('both to wait', 30_000, async () => {
+      await sleep(500);
+      const answer = await fetch(`${base}/api/v1/offline/count`, inbox);
+      return ((await answer.json()) as { count?: number }).count === 2;
+    });
     await gateway.connect(away, 'phone');
     await gateway.received(away, 2, 60_000);
     const kafka = connectKafka();
