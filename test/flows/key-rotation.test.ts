@@ -79,7 +79,9 @@ describe('the rotation of the master key', () => {
     const opened = await last.content.open(sealed);
     expect(opened.filter((m) => m.content === 'old')).toHaveLength(USERS);
     // And maybe one of the service's own, for dead letters that other tests left on the topics.
-    expect((await command('status', after)).output).toMatch(/^second +45[01] data keys {2}current$/m);
+    expect((await command('status', after)).output).toMatch(
+      /^second +45[01] data keys {2}current$/m,
+    );
   });
 
   it('fails visibly when keys are left that nothing unwraps, and says so in "status"', async () => {

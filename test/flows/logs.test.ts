@@ -17,6 +17,8 @@ import { waitFor } from '../support/wait';
 const CANARY = unique('canary');
 /** What every token of ours begins with: its header. */
 const TOKEN_HEAD = 'eyJhbGciOiJIUzI1NiJ9';
+/** More than the test needs before it wants to be refused. */
+const USER_LIMIT = 70;
 
 describe('the logs of server and worker, at their most talkative', () => {
   let users: Awaited<ReturnType<typeof startUsers>>;
@@ -40,7 +42,7 @@ describe('the logs of server and worker, at their most talkative', () => {
       HTTP_PORT: String(http),
       IM_WORKER_HTTP_PORT: String(workerHttp),
       IM_TEMPORAL_TASK_QUEUE: unique('queue'),
-      IM_RATE_LIMIT_USER: '70',
+      IM_RATE_LIMIT_USER: String(USER_LIMIT),
     };
     server = new ProductProcess('server', http, env, join(folder, 'server.log'));
     worker = new ProductProcess('worker', workerHttp, env, join(folder, 'worker.log'));
@@ -123,6 +125,7 @@ describe('the logs of server and worker, at their most talkative', () => {
     for (const body of [`{"msg_id":"${CANARY}"}`, `{"${CANARY}`, CANARY.repeat(2_000)]) {
       await ask('/api/v1/messages/read', await tokenFor(unique('user')), { method: 'POST', body });
     }
+    for (let i = 0; i <= USER_LIMIT; i++) await ask('/api/v1/offline/count', good);
     return statuses;
   }
 
