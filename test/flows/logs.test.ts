@@ -52,6 +52,7 @@ describe('the logs of server and worker, at their most talkative', () => {
   }, 120_000);
   afterAll(async () => {
     client.close();
+    await Promise.all([server.end('SIGTERM'), worker.end('SIGTERM')]);
     await gateway.stop();
     await users.stop();
     rmSync(folder, { recursive: true });
