@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { WorkerOptions } from '@temporalio/worker';
 import { consumerPositions } from './activities/kafka/consumer-positions';
+import { withDeadline } from './activities/deadline';
 import { createKafka } from './activities/kafka/client';
 import { PartitionReader } from './activities/kafka/partition-reader';
 import { BatchingProducer } from './activities/kafka/producer';
@@ -29,7 +30,9 @@ import type { DeliveryActivities } from './domain/delivery';
 import type { GdprJobActivities } from './domain/gdpr';
 import type { KeyActivities } from './domain/key-rotation';
 import type { RoutingActivities } from './domain/routing';
+import { messageOf } from './domain/errors';
 import { createLogger } from './logger';
+import type { Logger } from './logger';
 import { createPrivateRouter, createReservations, openParts } from './parts';
 import { runProcess } from './process';
 import type { ContentSteps } from './routing/content';
@@ -169,6 +172,7 @@ export async function startWorker(
     log,
     metrics,
   });
+  await warmUp(receiptProducer, log);
   const receipts = new ReceiptPublisher({
     ...parts,
     receipts: receiptLog,
@@ -258,6 +262,15 @@ export async function startWorker(
       await parts.close();
     },
   };
+}
+
+/** An append that fails only because nothing is connected yet would cost the pause after a failure. */
+async function warmUp(producer: BatchingProducer, log: Logger): Promise<void> {
+  try {
+    await withDeadline(producer.warmUp([TOPICS.readReceipts]), RECEIPT_APPEND_MS, 'warming up');
+  } catch (error) {
+    log.debug({ err: messageOf(error) }, 'the producer of receipts connects later');
+  }
 }
 
 /** The bundle that the build made, or the sources, bundled at start. */

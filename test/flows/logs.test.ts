@@ -2,6 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { deadLetterTopic, TOPICS } from '../../src/activities/kafka/topics';
 import { TestGateway } from '../support/gateway';
 import { TestGroup } from '../support/groups';
@@ -16,6 +17,8 @@ import { waitFor } from '../support/wait';
 const CANARY = unique('canary');
 /** What every token of ours begins with: its header. */
 const TOKEN_HEAD = 'eyJhbGciOiJIUzI1NiJ9';
+/** More than the test needs before it wants to be refused. */
+const USER_LIMIT = 70;
 
 describe('the logs of server and worker, at their most talkative', () => {
   let users: Awaited<ReturnType<typeof startUsers>>;
@@ -39,7 +42,7 @@ describe('the logs of server and worker, at their most talkative', () => {
       HTTP_PORT: String(http),
       IM_WORKER_HTTP_PORT: String(workerHttp),
       IM_TEMPORAL_TASK_QUEUE: unique('queue'),
-      IM_RATE_LIMIT_USER: '30',
+      IM_RATE_LIMIT_USER: String(USER_LIMIT),
     };
     server = new ProductProcess('server', http, env, join(folder, 'server.log'));
     worker = new ProductProcess('worker', workerHttp, env, join(folder, 'worker.log'));
@@ -49,6 +52,7 @@ describe('the logs of server and worker, at their most talkative', () => {
   }, 120_000);
   afterAll(async () => {
     client.close();
+    await Promise.all([server.end('SIGTERM'), worker.end('SIGTERM')]);
     await gateway.stop();
     await users.stop();
     rmSync(folder, { recursive: true });
@@ -77,6 +81,13 @@ describe('the logs of server and worker, at their most talkative', () => {
     gateway.mood = 'well';
     const group = await TestGroup.make({ users, client }, [alice, bob, away]);
     await group.send(alice, CANARY);
+    // Who connects in the second of a group message counts as having been there.
+    const inbox = { headers: { authorization: `Bearer ${await tokenFor(away)}` } };
+    await waitFor('both to wait', 30_000, async () => {
+      await sleep(500);
+      const answer = await fetch(`${base}/api/v1/offline/count`, inbox);
+      return ((await answer.json()) as { count?: number }).count === 2;
+    });
     await gateway.connect(away, 'phone');
     await gateway.received(away, 2, 60_000);
     const kafka = connectKafka();
@@ -115,6 +126,7 @@ describe('the logs of server and worker, at their most talkative', () => {
     for (const body of [`{"msg_id":"${CANARY}"}`, `{"${CANARY}`, CANARY.repeat(2_000)]) {
       await ask('/api/v1/messages/read', await tokenFor(unique('user')), { method: 'POST', body });
     }
+    for (let i = 0; i <= USER_LIMIT; i++) await ask('/api/v1/offline/count', good);
     return statuses;
   }
 

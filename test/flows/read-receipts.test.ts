@@ -3,6 +3,7 @@ import type { Client } from '@temporalio/client';
 import type { Database } from '../../src/activities/mysql/database';
 import { MessageStore } from '../../src/activities/mysql/message-store';
 import { ReadReceipts } from '../../src/activities/mysql/read-receipts';
+import { WAKE_PAUSE_MS } from '../../src/domain/receipt-workflow';
 import { startServer } from '../../src/server';
 import type { RunningWorker } from '../../src/worker';
 import { unique } from '../support/ids';
@@ -131,7 +132,8 @@ describe('the sender of a message that was read', () => {
     const { historyLength } = await handle.describe();
     const wakes = (await wakesOf(system.server.httpPort)) - before;
     console.log(`${seconds} s, ${wakes} wakes, ${historyLength} history events`);
-    expect(wakes).toBeLessThanOrEqual(50);
+    // One a window: 5 in 10 s, and more only on a machine that needs longer.
+    expect(wakes).toBeLessThanOrEqual((seconds * 1000) / WAKE_PAUSE_MS + 5);
   }, 180_000);
 
   test('hears by the sweep of receipts whose wake was lost', async () => {
