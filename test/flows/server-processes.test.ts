@@ -24,6 +24,8 @@ beforeAll(async () => {
   [grpcPort, httpPort] = [await freePort(), await freePort()];
   server = new ProductProcess('server', httpPort, {
     SERVER_PROCESSES: '2',
+    // Long enough for a test to see that pushes are under way.
+    IM_PUSH_DEADLINE_MS: '3000',
     USER_SERVICE_ADDRESS: users.grpcAddress,
     GRPC_PORT: String(grpcPort),
     HTTP_PORT: String(httpPort),
@@ -129,6 +131,9 @@ test('SIGTERM ends all of them, and what is in flight is answered', async () => 
     await Promise.all(clients.map((client) => send(client, unique('alice'), bob)));
     gateway.mood = 'silent';
     const sending = clients.map((client) => send(client, unique('alice'), bob));
+    await waitFor('them to be in flight', 5_000, async () => {
+      return (await metric('im_service_in_flight')) === CONNECTIONS;
+    });
     const ended = server.end('SIGTERM');
     expect((await Promise.all(sending)).map(({ status }) => status)).toEqual(
       clients.map(() => 'offline'),

@@ -1,0 +1,124 @@
+/** Reservations and answers that go to Redis together, each of which is its own affair. */
+import { pino } from 'pino';
+import { RedisConnection } from '../../../src/activities/redis/connection';
+import { MessageStates } from '../../../src/activities/redis/message-states';
+import type { ReserveReply, ReserveRequest } from '../../../src/activities/redis/message-states';
+import { privateConversation } from '../../../src/domain/ids';
+import { unique } from '../../support/ids';
+import { testConfig } from '../../support/system';
+
+/** Counters here belong to conversations that nobody else has. */
+const GENERATION = 1;
+
+let redis: RedisConnection;
+let states: MessageStates;
+beforeAll(async () => {
+  redis = new RedisConnection({
+    url: testConfig().REDIS_URL,
+    deadlineMs: 5_000,
+    log: pino({ level: 'silent' }),
+    generationOf: () => Promise.resolve({ generation: GENERATION, seen: 'before' }),
+  });
+  states = new MessageStates(redis, 60_000);
+  await redis.whenReady();
+});
+afterAll(() => redis.close());
+
+function request(changes: Partial<ReserveRequest> = {}): ReserveRequest {
+  const [alice, bob] = [unique('alice'), unique('bob')];
+  return {
+    msgId: unique('msg'),
+    digest: 'd',
+    conversation: privateConversation(alice, bob),
+    senderId: alice,
+    recipientId: bob,
+    owner: unique('owner'),
+    ...changes,
+  };
+}
+
+/** A request in a conversation that has numbers from 1. */
+async function numbered(): Promise<ReserveRequest> {
+  const asking = request();
+  const reply = await states.reserve(asking);
+  if (reply.kind !== 'ceiling') throw new Error(`not ${reply.kind}`);
+  await states.installBlock(asking.conversation, reply, { floor: 0, ceiling: 10_000 });
+  return asking;
+}
+
+const kindOf = (reply: PromiseSettledResult<ReserveReply>): string =>
+  reply.status === 'rejected' ? `rejected: ${String(reply.reason)}` : reply.value.kind;
+
+test('each message of a turn has its own outcome, also when Redis refuses one of them', async () => {
+  const one = await numbered();
+  const again = await numbered();
+  await states.reserve(again);
+  await states.finish({ msgId: again.msgId, owner: again.owner, state: 'offline' });
+  const broken = await numbered();
+  await redis.use().redis.set(`msg:${broken.msgId}`, 'not a hash');
+
+  const replies = await Promise.allSettled(
+    [
+      one,
+      { ...one, owner: unique('owner') },
+      { ...one, digest: 'other' },
+      again,
+      request(),
+      broken,
+      { ...one, msgId: unique('msg') },
+    ].map((each) => states.reserve(each)),
+  );
+
+  expect(replies.map(kindOf)).toEqual([
+    'new',
+    'busy',
+    'conflict',
+    'again',
+    'ceiling',
+    expect.stringContaining('WRONGTYPE'),
+    'new',
+  ]);
+  expect(replies.map((reply) => reply.status === 'fulfilled' && reply.value)).toMatchObject({
+    0: { sequenceNumber: 1 },
+    3: { sequenceNumber: 1, waited: true },
+    6: { sequenceNumber: 2 },
+  });
+});
+
+test('more than one batch of messages in a turn: numbers are unique, in the order of the calls', async () => {
+  const first = await numbered();
+  const replies = await Promise.all(
+    Array.from({ length: 350 }, () => states.reserve({ ...first, msgId: unique('msg') })),
+  );
+  const numbers = replies.map((reply) => reply.kind === 'new' && reply.sequenceNumber);
+  expect(numbers).toEqual(Array.from({ length: 350 }, (_, i) => i + 1));
+});
+
+test('answers of a turn are recorded each by itself', async () => {
+  const [taken, good, broken] = [await numbered(), await numbered(), await numbered()];
+  for (const each of [taken, good, broken]) await states.reserve(each);
+  await redis.use().redis.set(`msg:${broken.msgId}`, 'not a hash');
+  const outcomes = await Promise.allSettled([
+    states.finish({ msgId: taken.msgId, owner: 'somebody else', state: 'failed' }),
+    states.finish({ msgId: broken.msgId, owner: broken.owner, state: 'delivered' }),
+    states.finish({
+      msgId: good.msgId,
+      owner: good.owner,
+      state: 'delivered',
+      deliveredAt: 5,
+      devices: ['phone'],
+    }),
+  ]);
+  expect(outcomes).toMatchObject([
+    { value: false },
+    { reason: { message: expect.stringContaining('WRONGTYPE') as string } },
+    { value: true },
+  ]);
+  expect(await states.find(taken.msgId)).toMatchObject({ state: 'routing' });
+  expect(await states.find(good.msgId)).toEqual({
+    state: 'delivered',
+    deliveredAt: 5,
+    readAt: 0,
+    devices: ['phone'],
+  });
+});
