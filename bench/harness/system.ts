@@ -66,6 +66,16 @@ export async function startBenchSystem(
   const server = new ProductProcess('server', http, processEnv);
   const worker = new ProductProcess('worker', workerHttp, processEnv);
   const gateway = await TestGateway.start([stack.environment.ETCD_ENDPOINTS]);
+  const close = async (): Promise<void> => {
+    await Promise.all([server.end('SIGTERM'), worker.end('SIGTERM')]);
+    await gateway.stop();
+    await users.stop();
+    await stack.down();
+  };
+  // Whoever ends a benchmark early ends what it started, too.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => void close().finally(() => process.exit(1)));
+  }
   await Promise.all([server.start(), worker.start()]);
   return {
     grpcPort,
@@ -76,12 +86,7 @@ export async function startBenchSystem(
     server,
     worker,
     stack,
-    close: async () => {
-      await Promise.all([server.end('SIGTERM'), worker.end('SIGTERM')]);
-      await gateway.stop();
-      await users.stop();
-      await stack.down();
-    },
+    close,
   };
 }
 
