@@ -214,6 +214,25 @@ export const SETTINGS = {
     3_600,
     'How often the sweep looks for deliveries that were missed.',
   ),
+  IM_RETENTION_INTERVAL_S: integer(3_600, 1, 86_400, 'How often what is past its time is removed.'),
+  IM_RETENTION_INBOX_DAYS: integer(
+    7,
+    0,
+    3_650,
+    'How long rows of inboxes stay after IM_OFFLINE_TTL_DAYS, delivered or not: cursors resolve that long.',
+  ),
+  IM_RETENTION_MESSAGES_DAYS: integer(
+    0,
+    0,
+    36_500,
+    'How long messages are kept, at least IM_OFFLINE_TTL_DAYS; 0: for ever.',
+  ),
+  IM_RETENTION_RECEIPTS_DAYS: integer(
+    0,
+    0,
+    36_500,
+    'How long read receipts are kept when their message stays; 0: as long as it.',
+  ),
   IM_WORD_LISTS_DIR: setting({
     schema: z.string().min(1).optional(),
     fallback: undefined,

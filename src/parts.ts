@@ -14,6 +14,7 @@ import { GdprJobs } from './activities/mysql/gdpr-jobs';
 import { generationOf } from './activities/mysql/generations';
 import { GroupReaders } from './activities/mysql/group-readers';
 import { GroupUnread } from './activities/mysql/group-unread';
+import { Holds } from './activities/mysql/holds';
 import { Inbox } from './activities/mysql/inbox';
 import { LogDraws } from './activities/mysql/log-draws';
 import { Mailbox } from './activities/mysql/mailbox';
@@ -167,6 +168,7 @@ export async function openParts(config: Config, name: string) {
       log,
     }),
     messages: new MessageStore(database, { ttlMs }),
+    holds: new Holds(database, Date.now),
     inbox,
     readers,
     groupUnread,

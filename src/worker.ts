@@ -14,9 +14,12 @@ import { GroupLog } from './activities/mysql/group-log';
 import { GroupStays } from './activities/mysql/group-stays';
 import { ReceiptPusher } from './activities/gateway/receipt-pusher';
 import { ReceiptLog } from './activities/mysql/receipt-log';
+import { RetentionRows } from './activities/mysql/retention-rows';
 import { WakeClaims } from './activities/redis/wake-claims';
 import type { ReceiptActivities } from './domain/receipt-workflow';
+import type { RetentionActivities } from './domain/retention';
 import { ReceiptPublisher } from './routing/publish-receipts';
+import { Retention } from './routing/retention';
 import { ReceiptWakes } from './temporal/receipt-wakes';
 import { listenHttp } from './api/http-app';
 import type { Config } from './config';
@@ -44,7 +47,7 @@ import { createGdprActivities } from './temporal/gdpr-activities';
 import { GdprStarts } from './temporal/gdpr-starts';
 import { routeTicket } from './temporal/route-ticket';
 import { installTemporalRuntime } from './temporal/runtime';
-import { ensureSweepSchedule, sweepSoon } from './temporal/schedules';
+import { ensureRetentionSchedule, ensureSweepSchedule, sweepSoon } from './temporal/schedules';
 import { registerSearchAttributes } from './temporal/search-attributes';
 import { WorkerRunner } from './temporal/worker-runner';
 
@@ -184,6 +187,7 @@ export async function startWorker(
     GdprJobActivities &
     KeyActivities &
     ReceiptActivities &
+    RetentionActivities &
     RoutingActivities = {
     ...createActivities({
       ...parts,
@@ -193,6 +197,17 @@ export async function startWorker(
         now: Date.now,
       }),
       userKeys: parts.encryption,
+      retention: new Retention({
+        ...parts,
+        rows: new RetentionRows(database),
+        days: {
+          inbox: config.IM_RETENTION_INBOX_DAYS,
+          messages: config.IM_RETENTION_MESSAGES_DAYS,
+          receipts: config.IM_RETENTION_RECEIPTS_DAYS,
+          ttl: config.IM_OFFLINE_TTL_DAYS,
+        },
+        now: Date.now,
+      }),
       requests,
       publisher: receipts,
       receipts: receiptLog,
@@ -218,6 +233,10 @@ export async function startWorker(
     prepare: async () => {
       await registerSearchAttributes(temporal, config.TEMPORAL_NAMESPACE);
       await ensureSweepSchedule(temporal, { taskQueue, intervalS: config.IM_SWEEP_INTERVAL_S });
+      await ensureRetentionSchedule(temporal, {
+        taskQueue,
+        intervalS: config.IM_RETENTION_INTERVAL_S,
+      });
     },
     graceMs: config.IM_SHUTDOWN_GRACE_MS,
     log,

@@ -56,7 +56,7 @@ export function conversationOf(type: ConversationType, key: string): Conversatio
 }
 
 /** The users of a private conversation. */
-export function usersOf(conversation: Conversation): readonly string[] {
+export function usersOf(conversation: Pick<Conversation, 'type' | 'key'>): readonly string[] {
   return conversation.type === 'private' ? conversation.key.split('/') : [];
 }
 
