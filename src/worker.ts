@@ -14,12 +14,10 @@ import { GroupLog } from './activities/mysql/group-log';
 import { GroupStays } from './activities/mysql/group-stays';
 import { ReceiptPusher } from './activities/gateway/receipt-pusher';
 import { ReceiptLog } from './activities/mysql/receipt-log';
-import { RetentionRows } from './activities/mysql/retention-rows';
 import { WakeClaims } from './activities/redis/wake-claims';
 import type { ReceiptActivities } from './domain/receipt-workflow';
 import type { RetentionActivities } from './domain/retention';
 import { ReceiptPublisher } from './routing/publish-receipts';
-import { Retention } from './routing/retention';
 import { ReceiptWakes } from './temporal/receipt-wakes';
 import { listenHttp } from './api/http-app';
 import type { Config } from './config';
@@ -29,12 +27,14 @@ import { createGroupConsumer } from './consumers/group-messages';
 import { createMembershipConsumer } from './consumers/membership-changes';
 import { createOfflineConsumer } from './consumers/offline-messages';
 import type { DeliveryActivities } from './domain/delivery';
+import type { EraseActivities } from './domain/erasure';
 import type { GdprJobActivities } from './domain/gdpr';
 import type { KeyActivities } from './domain/key-rotation';
 import type { RoutingActivities } from './domain/routing';
 import { createLogger } from './logger';
 import { createPrivateRouter, createReservations, openParts } from './parts';
 import { runProcess } from './process';
+import { createErasure, createRetention } from './removal';
 import type { ContentSteps } from './routing/content';
 import { DeadLetters } from './routing/dead-letters';
 import { InboxDelivery } from './routing/deliver-inbox';
@@ -184,6 +184,7 @@ export async function startWorker(
   const router = createPrivateRouter(parts, createReservations(parts), content);
   const gdprStarts = new GdprStarts({ temporal, taskQueue, log });
   const activities: DeliveryActivities &
+    EraseActivities &
     GdprJobActivities &
     KeyActivities &
     ReceiptActivities &
@@ -197,17 +198,7 @@ export async function startWorker(
         now: Date.now,
       }),
       userKeys: parts.encryption,
-      retention: new Retention({
-        ...parts,
-        rows: new RetentionRows(database),
-        days: {
-          inbox: config.IM_RETENTION_INBOX_DAYS,
-          messages: config.IM_RETENTION_MESSAGES_DAYS,
-          receipts: config.IM_RETENTION_RECEIPTS_DAYS,
-          ttl: config.IM_OFFLINE_TTL_DAYS,
-        },
-        now: Date.now,
-      }),
+      retention: createRetention(parts),
       requests,
       publisher: receipts,
       receipts: receiptLog,
@@ -216,6 +207,7 @@ export async function startWorker(
       wake: (senderId) => wakes.wake(senderId),
       now: Date.now,
     }),
+    ...createErasure(parts),
     ...createGdprActivities({
       jobs: parts.gdprJobs,
       startJob: (job) => gdprStarts.start(job),

@@ -30,6 +30,10 @@ export interface RetentionActivities {
   purgeReceipts(input: PurgeInput): Promise<PurgePage>;
   purgeReadSummaries(input: PurgeInput): Promise<PurgePage>;
   purgeErasureConfirmations(input: PurgeInput): Promise<PurgePage>;
+  purgeGroupLogs(input: PurgeInput): Promise<PurgePage>;
+  /** Ids of deleted messages, once no copy can come back. */
+  purgeErasedIds(input: PurgeInput): Promise<PurgePage>;
+  purgeGdprJobs(input: PurgeInput): Promise<PurgePage>;
 }
 
 export type RetentionClass = keyof RetentionActivities;
@@ -41,7 +45,10 @@ export const RETENTION_CLASSES = [
   'purgeMessages',
   'purgeReceipts',
   'purgeReadSummaries',
+  'purgeGroupLogs',
+  'purgeErasedIds',
   'purgeErasureConfirmations',
+  'purgeGdprJobs',
 ] as const satisfies readonly RetentionClass[];
 
 /** What each class came to; `failed` when its pages could not be removed now. */

@@ -2,15 +2,12 @@
  * The steps of a user's erasure, each of one system. Each works in bounded batches until nothing is
  * left, and may be repeated after a crash in its middle: what is done is not found any more.
  */
-import type {
-  ErasedBatch,
-  ErasureRows,
-  UserTraces as RowTraces,
-} from '../activities/mysql/erasure-rows';
+import type { ErasedBatch, ErasureRows } from '../activities/mysql/erasure-rows';
 import type { Holds } from '../activities/mysql/holds';
 import type { InboxCounts } from '../activities/redis/inbox-counts';
 import type { UserTraces } from '../activities/redis/user-traces';
 import { messageOf } from '../domain/errors';
+import type { GdprCounts } from '../domain/gdpr';
 import type { Logger } from '../logger';
 
 export interface EraseUserDeps {
@@ -30,12 +27,17 @@ export class EraseUser {
     return this.deps.holds.onUser(userId);
   }
 
-  find(userId: string): Promise<RowTraces> {
-    return this.deps.rows.traces(userId);
+  async find(userId: string): Promise<GdprCounts> {
+    const { keys, messages, inboxRows, receipts, groupRows } = await this.deps.rows.traces(userId);
+    return { keys, messages, inbox_rows: inboxRows, receipts, group_rows: groupRows };
   }
 
-  destroyKeys(userId: string): Promise<void> {
-    return this.deps.rows.markAndDestroyKeys(userId);
+  /** False when a legal hold was placed meanwhile; what was begun before goes on. */
+  async destroyKeys(userId: string): Promise<boolean> {
+    const { rows } = this.deps;
+    if (!(await rows.isErased(userId)) && (await this.isHeld(userId))) return false;
+    await rows.markAndDestroyKeys(userId);
+    return true;
   }
 
   async messages(userId: string, signal: AbortSignal): Promise<void> {
@@ -72,6 +74,16 @@ export class EraseUser {
       signal.throwIfAborted();
       cursor = (await this.deps.traces.erasePage(userId, cursor)).next;
     }
+  }
+
+  /** Goes through MySQL once more, for what others were writing meanwhile; resolves with what is left. */
+  async verify(userId: string, signal: AbortSignal): Promise<GdprCounts> {
+    await this.deps.rows.markAndDestroyKeys(userId);
+    await this.messages(userId, signal);
+    await this.inbox(userId, signal);
+    await this.receipts(userId, signal);
+    await this.groups(userId, signal);
+    return this.find(userId);
   }
 
   private async subtract(userId: string, count: number): Promise<void> {

@@ -2,6 +2,8 @@
  * Removal of what is past its time, a page of one class at a time. Each page asks anew what is under a
  * legal hold, and leaves that.
  */
+import type { ErasedMessages } from '../activities/mysql/erased-messages';
+import type { GroupExpiry } from '../activities/mysql/group-expiry';
 import type { Holds } from '../activities/mysql/holds';
 import type { Inbox } from '../activities/mysql/inbox';
 import type { AgedRow, RetentionRows } from '../activities/mysql/retention-rows';
@@ -22,6 +24,7 @@ export interface RetentionDays {
   readonly inbox: number;
   readonly messages: number;
   readonly receipts: number;
+  readonly jobs: number;
   /** How long a message waits: none is removed before. */
   readonly ttl: number;
 }
@@ -31,6 +34,8 @@ export interface RetentionDeps {
   readonly holds: Holds;
   readonly inbox: Pick<Inbox, 'expire' | 'sweepPage'>;
   readonly counts: Pick<InboxCounts, 'subtract'>;
+  readonly groupExpiry: Pick<GroupExpiry, 'purgeExpired'>;
+  readonly erasedMessages: Pick<ErasedMessages, 'purge'>;
   readonly days: RetentionDays;
   readonly now: () => number;
   readonly log: Logger;
@@ -106,6 +111,20 @@ export class Retention implements RetentionActivities {
   async purgeErasureConfirmations(): Promise<PurgePage> {
     const removed = await this.deps.rows.removeConfirmations(this.deps.now(), PAGE_SIZE);
     return simplePage(removed);
+  }
+
+  async purgeGroupLogs(): Promise<PurgePage> {
+    return simplePage(await this.deps.groupExpiry.purgeExpired(this.deps.now(), PAGE_SIZE));
+  }
+
+  async purgeErasedIds(): Promise<PurgePage> {
+    return simplePage(await this.deps.erasedMessages.purge());
+  }
+
+  async purgeGdprJobs(): Promise<PurgePage> {
+    const { rows, days } = this.deps;
+    if (days.jobs === 0) return NOTHING;
+    return simplePage(await rows.removeJobs(this.before(days.jobs), PAGE_SIZE));
   }
 
   private async expireUser(userId: string): Promise<number> {

@@ -74,8 +74,11 @@ function retentionActivities(
     purgeReceipts: (input) => purge('purgeReceipts', () => retention.purgeReceipts(input)),
     purgeReadSummaries: (input) =>
       purge('purgeReadSummaries', () => retention.purgeReadSummaries(input)),
+    purgeGroupLogs: (input) => purge('purgeGroupLogs', () => retention.purgeGroupLogs(input)),
+    purgeErasedIds: (input) => purge('purgeErasedIds', () => retention.purgeErasedIds(input)),
     purgeErasureConfirmations: (input) =>
       purge('purgeErasureConfirmations', () => retention.purgeErasureConfirmations(input)),
+    purgeGdprJobs: (input) => purge('purgeGdprJobs', () => retention.purgeGdprJobs(input)),
   };
 }
 

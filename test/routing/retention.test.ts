@@ -1,5 +1,7 @@
 /** What retention removes and what it leaves, on a database of the test's own. */
 import { Database } from '../../src/activities/mysql/database';
+import { ErasedMessages } from '../../src/activities/mysql/erased-messages';
+import { GroupExpiry } from '../../src/activities/mysql/group-expiry';
 import { Holds } from '../../src/activities/mysql/holds';
 import { Inbox } from '../../src/activities/mysql/inbox';
 import { InboxPages } from '../../src/activities/mysql/inbox-pages';
@@ -18,7 +20,7 @@ import { delivered, message, offline, series } from '../support/records';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const TTL_DAYS = 7;
-const DAYS = { inbox: 7, messages: 30, receipts: 60, ttl: TTL_DAYS };
+const DAYS = { inbox: 7, messages: 30, receipts: 60, jobs: 0, ttl: TTL_DAYS };
 
 describe('retention', () => {
   let own: Awaited<ReturnType<typeof createDatabase>>;
@@ -53,6 +55,8 @@ describe('retention', () => {
           return Promise.resolve();
         },
       },
+      groupExpiry: new GroupExpiry(db, { ttlMs: TTL_DAYS * DAY_MS }),
+      erasedMessages: new ErasedMessages(db, () => now),
       days: { ...DAYS, ...days },
       now: () => now,
       log: createLogger('silent', 'test'),

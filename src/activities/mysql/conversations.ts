@@ -53,6 +53,16 @@ export class Conversations {
     };
   }
 
+  /** Those of the private conversations, by their keys, of which any message is stored. */
+  async existingPrivate(keys: readonly string[]): Promise<string[]> {
+    const rows = await this.db.select<{ key: string }>(
+      `SELECT DISTINCT conversation_key AS \`key\` FROM messages
+       WHERE conversation_type = 'private' AND conversation_key IN (?)`,
+      [keys],
+    );
+    return rows.map((row) => row.key);
+  }
+
   /** Whether any message of the conversation is stored. */
   async exists({ type, key }: Conversation): Promise<boolean> {
     const rows = await this.db.select(

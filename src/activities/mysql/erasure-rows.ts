@@ -4,6 +4,7 @@
  */
 import { compare } from './message-rows';
 import type { Database, Queryable } from './database';
+import { erasedUsersAmong } from './erased-users';
 import { INBOX_STATE } from './message-store';
 import { summarize } from './receipt-log';
 
@@ -55,6 +56,10 @@ export class ErasureRows {
         (await count('group_memberships WHERE user_id = ?')) +
         (await count('group_reads WHERE user_id = ?')),
     };
+  }
+
+  async isErased(userId: string): Promise<boolean> {
+    return (await erasedUsersAmong(this.db, [userId])).has(userId);
   }
 
   /** From now on the user is erased, and what their keys encrypted is unreadable. */

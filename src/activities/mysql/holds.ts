@@ -7,7 +7,8 @@
  */
 import { HoldScope } from '../../domain/holds';
 import type { HoldKind, LegalHold } from '../../domain/holds';
-import type { Queryable } from './database';
+import { appendAudit } from './audit-log';
+import type { Database, Queryable } from './database';
 
 const COLUMNS = `id, hold_id AS holdId, kind, subject, reason, placed_by AS placedBy,
   placed_at AS placedAt, released_by AS releasedBy, released_at AS releasedAt`;
@@ -22,37 +23,41 @@ export interface NewHold {
 
 export class Holds {
   constructor(
-    private readonly db: Queryable,
+    private readonly db: Database,
     private readonly now: () => number,
   ) {}
 
-  /** In force from the moment this resolves. */
+  /** Places a hold and says so in the audit log. In force from the moment this resolves. */
   async place({ holdId, kind, subject, reason, placedBy }: NewHold): Promise<LegalHold> {
-    await this.db.execute(
-      `INSERT INTO legal_holds (hold_id, kind, subject, reason, placed_by, placed_at)
-       VALUES (?, ?, ?, ?, ?, ?)`,
-      [holdId, kind, subject, reason, placedBy, this.now()],
-    );
-    const hold = await this.find(holdId);
-    if (!hold) throw new Error('a hold just placed is not there');
-    return hold;
+    return this.db.transaction(async (tx) => {
+      await tx.execute(
+        `INSERT INTO legal_holds (hold_id, kind, subject, reason, placed_by, placed_at)
+         VALUES (?, ?, ?, ?, ?, ?)`,
+        [holdId, kind, subject, reason, placedBy, this.now()],
+      );
+      const hold = await find(tx, holdId);
+      if (!hold) throw new Error('a hold just placed is not there');
+      await this.audit(tx, hold, placedBy, 'placed');
+      return hold;
+    });
   }
 
   /** Ends a hold; one that has ended stays as it is. `undefined`: there is none of this id. */
   async release(holdId: string, releasedBy: string): Promise<LegalHold | undefined> {
-    await this.db.execute(
-      'UPDATE legal_holds SET released_by = ?, released_at = ? WHERE hold_id = ? AND released_at = 0',
-      [releasedBy, this.now(), holdId],
-    );
-    return this.find(holdId);
+    return this.db.transaction(async (tx) => {
+      const { affectedRows } = await tx.execute(
+        `UPDATE legal_holds SET released_by = ?, released_at = ?
+         WHERE hold_id = ? AND released_at = 0`,
+        [releasedBy, this.now(), holdId],
+      );
+      const hold = await find(tx, holdId);
+      if (hold && affectedRows > 0) await this.audit(tx, hold, releasedBy, 'released');
+      return hold;
+    });
   }
 
-  async find(holdId: string): Promise<LegalHold | undefined> {
-    const [hold] = await this.db.select<LegalHold>(
-      `SELECT ${COLUMNS} FROM legal_holds WHERE hold_id = ?`,
-      [holdId],
-    );
-    return hold;
+  find(holdId: string): Promise<LegalHold | undefined> {
+    return find(this.db, holdId);
   }
 
   /** The newest first, those before the hold `beforeId`; released ones only if asked for. */
@@ -100,6 +105,24 @@ export class Holds {
     return places.some((place) => scope.coversConversation(place));
   }
 
+  private async audit(
+    tx: Queryable,
+    { holdId, kind, subject }: LegalHold,
+    actor: string,
+    outcome: 'placed' | 'released',
+  ): Promise<void> {
+    const event = {
+      actor,
+      action: 'legal.hold',
+      subjectKind: kind === 'user' ? ('user' as const) : ('conversation' as const),
+      subjectId: subject,
+      outcome,
+      details: { hold_id: holdId, kind },
+      entryKey: `${holdId}/${outcome}`,
+    };
+    await appendAudit(tx, event, this.now());
+  }
+
   /** The groups in which the service has seen a user; see the file's head. */
   private async groupsOf(userId: string): Promise<string[]> {
     const rows = await this.db.select<{ groupId: string }>(
@@ -115,4 +138,12 @@ export class Holds {
     );
     return rows.map((row) => row.groupId);
   }
+}
+
+async function find(on: Queryable, holdId: string): Promise<LegalHold | undefined> {
+  const [hold] = await on.select<LegalHold>(
+    `SELECT ${COLUMNS} FROM legal_holds WHERE hold_id = ?`,
+    [holdId],
+  );
+  return hold;
 }

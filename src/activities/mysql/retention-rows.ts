@@ -182,6 +182,15 @@ export class RetentionRows {
     return result.affectedRows;
   }
 
+  /** Requests about personal data that ended by `until`. */
+  async removeJobs(until: number, limit: number): Promise<number> {
+    const result = await this.db.execute(
+      'DELETE FROM gdpr_jobs WHERE finished_at <= ? ORDER BY finished_at LIMIT ?',
+      [until, limit],
+    );
+    return result.affectedRows;
+  }
+
   /** Those of the users for whom something waits past its time. */
   async overdueAmong(userIds: readonly string[], now: number): Promise<string[]> {
     const found: string[] = [];
