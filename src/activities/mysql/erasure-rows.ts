@@ -131,7 +131,10 @@ export class ErasureRows {
         `SELECT id, msg_id FROM read_receipts WHERE reader_id = ? ORDER BY id LIMIT ${ERASE_BATCH}`,
         [userId],
       );
-      if (rows.length === 0) return false;
+      if (rows.length === 0) {
+        await tx.execute('DELETE FROM receipt_publications WHERE sender_id = ?', [userId]);
+        return false;
+      }
       const msgIds = [...new Set(rows.map((row) => row.msg_id))].sort(compare);
       await tx.execute('DELETE FROM read_receipts WHERE id IN (?)', [rows.map((row) => row.id)]);
       await tx.execute('DELETE FROM read_summaries WHERE msg_id IN (?)', [msgIds]);
