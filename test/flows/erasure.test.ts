@@ -234,14 +234,16 @@ describe('the erasure of a user', () => {
     await stepReached(alice, 'delay');
     await handleOf(alice).cancel();
     expect((await ended(early.job_id, alice)).state).toBe('canceled');
-    expect((await handleOf(alice).describe()).status.name).toBe('CANCELLED');
+    await expect(handleOf(alice).result()).rejects.toMatchObject({
+      cause: { name: 'CancelledFailure' },
+    });
     expect((await system.send(alice, bob, SECRET)).success).toBe(true);
 
     const late = jobOf(await erase(rest, alice));
     await stepReached(alice, 'key_caches');
     await handleOf(alice).cancel();
     expect((await ended(late.job_id, alice)).state).toBe('done');
-    expect((await handleOf(alice).describe()).status.name).toBe('COMPLETED');
+    expect(await handleOf(alice).result()).toMatchObject({ state: 'done' });
   }, 90_000);
 
   it('is followed by retention on its schedule, which counts what it removed', async () => {

@@ -1,4 +1,5 @@
 /** Every cell of the README's table under "Authorization". */
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Database } from '../../src/activities/mysql/database';
@@ -105,7 +106,7 @@ describe('who may do what', () => {
     });
     jobId = job.jobId;
     const hold = await new Holds(db, Date.now).place({
-      holdId: unique('hold'),
+      holdId: randomUUID(),
       kind: 'user',
       subject: unique('held'),
       reason: 'a case',

@@ -1,4 +1,5 @@
 /** What a user's erasure takes away and what stays, step by step, on real MySQL and Redis. */
+import { randomUUID } from 'node:crypto';
 import type { Database } from '../../src/activities/mysql/database';
 import { Conversations } from '../../src/activities/mysql/conversations';
 import { ErasedUsers } from '../../src/activities/mysql/erased-users';
@@ -234,7 +235,7 @@ describe('the erasure of a user', () => {
     const sent = delivered({ senderId: alice, recipientId: bob });
     await store.storeDelivered([sent]);
     const place = async (kind: 'user' | 'private' | 'group', subject: string) => {
-      const holdId = unique('hold');
+      const holdId = randomUUID();
       await holds.place({ holdId, kind, subject, reason: 'a case', placedBy: 'officer' });
       return () => holds.release(holdId, 'officer');
     };

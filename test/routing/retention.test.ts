@@ -1,4 +1,5 @@
 /** What retention removes and what it leaves, on a database of the test's own. */
+import { randomUUID } from 'node:crypto';
 import { Database } from '../../src/activities/mysql/database';
 import { ErasedMessages } from '../../src/activities/mysql/erased-messages';
 import { GroupExpiry } from '../../src/activities/mysql/group-expiry';
@@ -86,7 +87,7 @@ describe('retention', () => {
   };
   const hold = async (kind: HoldKind, subject: string) => {
     const { holdId } = await holds.place({
-      holdId: unique('hold'),
+      holdId: randomUUID(),
       kind,
       subject,
       reason: 'a case',
