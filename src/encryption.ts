@@ -6,6 +6,8 @@ import { UserKeys } from './activities/encryption/user-keys';
 import type { Queryable } from './activities/mysql/database';
 import { UserKeyRows } from './activities/mysql/user-key-rows';
 import type { Config } from './config';
+import { NOBODY_ERASED } from './domain/erasure';
+import type { ErasedView } from './domain/erasure';
 import type { Logger } from './logger';
 import type { Metrics } from './metrics';
 import { ContentKeys } from './routing/content-keys';
@@ -19,11 +21,18 @@ export interface Encryption {
   readonly content: ContentKeys;
 }
 
+export interface EncryptionDeps {
+  readonly metrics: Metrics;
+  readonly log: Logger;
+  /** Of a process that serves; a command that ends at once does without. */
+  readonly erased?: ErasedView;
+}
+
 /** Rejects with {@link MasterKeyError} when encryption is on and there is no master key. */
 export async function createEncryption(
   config: Config,
   database: Queryable,
-  { metrics, log }: { readonly metrics: Metrics; readonly log: Logger },
+  { metrics, log, erased = NOBODY_ERASED }: EncryptionDeps,
 ): Promise<Encryption> {
   const local = LocalKeys.fromConfig(config);
   if (!local && config.ENCRYPTION === 'on') {
@@ -40,6 +49,7 @@ export async function createEncryption(
     cacheTtlMs: config.IM_KEY_CACHE_TTL_S * 1000,
     maxAgeMs: config.IM_USER_KEY_DAYS * DAY_MS,
     now: Date.now,
+    erased,
     metrics,
   });
   const budgetMs = config.IM_KEY_DEADLINE_MS;

@@ -61,6 +61,7 @@ export function createMetrics() {
       'history_dropped_total',
       'Delivered messages that never reached private_msg',
     ),
+    retentionRemoved: counter('retention_removed_total', 'Rows removed by retention', 'class'),
     ceilingsReserved: counter(
       'sequence_ceilings_reserved_total',
       'Blocks of sequence numbers reserved',

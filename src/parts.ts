@@ -11,9 +11,11 @@ import { TOPICS } from './activities/kafka/topics';
 import { Ceilings } from './activities/mysql/ceilings';
 import { Database } from './activities/mysql/database';
 import { GdprJobs } from './activities/mysql/gdpr-jobs';
+import { ErasedUsers } from './activities/mysql/erased-users';
 import { generationOf } from './activities/mysql/generations';
 import { GroupReaders } from './activities/mysql/group-readers';
 import { GroupUnread } from './activities/mysql/group-unread';
+import { Holds } from './activities/mysql/holds';
 import { Inbox } from './activities/mysql/inbox';
 import { LogDraws } from './activities/mysql/log-draws';
 import { Mailbox } from './activities/mysql/mailbox';
@@ -76,7 +78,10 @@ export async function openParts(config: Config, name: string) {
     deadlineMs: config.IM_MYSQL_DEADLINE_MS,
   });
   const lists = await openWordLists(config, database, { metrics, log });
-  const encryption = await createEncryption(config, database, { metrics, log });
+  const erased = new ErasedUsers({ db: database, now: Date.now, log });
+  await erased.start();
+  const encryption = await createEncryption(config, database, { metrics, log, erased });
+  erased.onErased((userId) => encryption.keys.forget(userId));
   const redis = new RedisConnection({
     url: config.REDIS_URL,
     deadlineMs: config.IM_REDIS_DEADLINE_MS,
@@ -117,6 +122,7 @@ export async function openParts(config: Config, name: string) {
     client: userService,
     cacheMax: config.IM_USER_CACHE_MAX,
     cacheTtlMs: config.IM_USER_CACHE_TTL_S * 1000,
+    erased,
     log,
     metrics,
     now: Date.now,
@@ -158,6 +164,7 @@ export async function openParts(config: Config, name: string) {
     log,
     metrics,
     database,
+    erased,
     encryption,
     /** What a message goes through before it is stored and pushed. */
     contentSteps: createContentSteps({
@@ -167,6 +174,7 @@ export async function openParts(config: Config, name: string) {
       log,
     }),
     messages: new MessageStore(database, { ttlMs }),
+    holds: new Holds(database, Date.now),
     inbox,
     readers,
     groupUnread,
@@ -215,6 +223,7 @@ export async function openParts(config: Config, name: string) {
       await presence.close();
       await temporal.close();
       await redis.close();
+      await erased.close();
       await database.close();
       log.info('stopped');
     },
@@ -239,8 +248,9 @@ async function openWordLists(
 }
 
 /** Shared by all routers: ids are reserved, and numbers given, in one place. */
-export function createReservations({ states, database, metrics, log }: Parts): Reservations {
-  return new Reservations({ states, ceilings: new Ceilings(database, metrics), metrics, log });
+export function createReservations(parts: Parts): Reservations {
+  const { database, metrics } = parts;
+  return new Reservations({ ...parts, ceilings: new Ceilings(database, metrics) });
 }
 
 /** The way of private messages through the parts. */

@@ -1,13 +1,16 @@
 /** The part of the server that REST needs alone: who calls, what they may ask, what follows from it. */
 import { AuditLog } from './activities/mysql/audit-log';
 import { Conversations } from './activities/mysql/conversations';
+import { ErasureConfirmations } from './activities/mysql/erasure-confirmations';
 import { InboxPages } from './activities/mysql/inbox-pages';
 import { ReadReceipts } from './activities/mysql/read-receipts';
 import { ReceiptPages } from './activities/mysql/receipt-pages';
 import { RateLimiter } from './activities/redis/rate-limiter';
 import { WakeClaims } from './activities/redis/wake-claims';
 import { conversationEndpoints } from './api/endpoints/conversations';
+import { erasureEndpoints } from './api/endpoints/erasure';
 import { gdprEndpoints } from './api/endpoints/gdpr';
+import { holdEndpoints } from './api/endpoints/holds';
 import { offlineEndpoints } from './api/endpoints/offline';
 import { receiptEndpoints } from './api/endpoints/receipts';
 import type { ClientOptions } from './api/http-app';
@@ -15,8 +18,10 @@ import { RateLimits } from './api/rest/rate-limits';
 import { TokenVerifier } from './api/rest/token-verifier';
 import type { Parts } from './parts';
 import { ConversationAccess } from './routing/conversation-access';
+import { GdprRequests } from './routing/gdpr-requests';
 import { OfflineInbox } from './routing/offline-inbox';
 import { ReadMarks } from './routing/read-marks';
+import { GdprStarts } from './temporal/gdpr-starts';
 import { ReceiptWakes } from './temporal/receipt-wakes';
 
 export interface Rest {
@@ -33,6 +38,8 @@ export async function createRest(parts: Parts): Promise<Rest> {
     claims: new WakeClaims(redis),
   });
   const conversations = new Conversations(database);
+  const audit = new AuditLog(database, now);
+  const starts = new GdprStarts({ ...parts, taskQueue: config.IM_TEMPORAL_TASK_QUEUE });
   const inboxPages = new InboxPages(database);
   const access = new ConversationAccess({ conversations, groups: parts.groups });
   const marks = new ReadMarks({
@@ -52,8 +59,22 @@ export async function createRest(parts: Parts): Promise<Rest> {
       ),
       ...receiptEndpoints({ marks, pages: new ReceiptPages(database), conversations, access }),
       ...conversationEndpoints({ conversations, access, marks, keys: parts.encryption.content }),
-      ...gdprEndpoints({ jobs: parts.gdprJobs, audit: new AuditLog(database, now) }),
+      ...gdprEndpoints({ jobs: parts.gdprJobs, audit }),
+      ...holdEndpoints({ holds: parts.holds, conversations }),
+      ...erasureEndpoints({
+        holds: parts.holds,
+        confirmations: new ErasureConfirmations(database, now),
+        requests: new GdprRequests({
+          jobs: parts.gdprJobs,
+          startJob: (job) => starts.start(job),
+          ended: (workflowId, ms) => starts.ended(workflowId, ms),
+          log,
+        }),
+        audit,
+        delayS: config.IM_ERASURE_DELAY_S,
+      }),
     ],
+    erased: parts.erased,
     tokens: await TokenVerifier.create({
       secret: config.JWT_SECRET,
       jwks: config.IM_JWT_JWKS,

@@ -17,6 +17,7 @@ import { ReceiptPusher } from './activities/gateway/receipt-pusher';
 import { ReceiptLog } from './activities/mysql/receipt-log';
 import { WakeClaims } from './activities/redis/wake-claims';
 import type { ReceiptActivities } from './domain/receipt-workflow';
+import type { RetentionActivities } from './domain/retention';
 import { ReceiptPublisher } from './routing/publish-receipts';
 import { ReceiptWakes } from './temporal/receipt-wakes';
 import { listenHttp } from './api/http-app';
@@ -27,6 +28,7 @@ import { createGroupConsumer } from './consumers/group-messages';
 import { createMembershipConsumer } from './consumers/membership-changes';
 import { createOfflineConsumer } from './consumers/offline-messages';
 import type { DeliveryActivities } from './domain/delivery';
+import type { EraseActivities } from './domain/erasure';
 import type { GdprJobActivities } from './domain/gdpr';
 import type { KeyActivities } from './domain/key-rotation';
 import type { RoutingActivities } from './domain/routing';
@@ -35,6 +37,7 @@ import { createLogger } from './logger';
 import type { Logger } from './logger';
 import { createPrivateRouter, createReservations, openParts } from './parts';
 import { runProcess } from './process';
+import { createErasure, createRetention } from './removal';
 import type { ContentSteps } from './routing/content';
 import { DeadLetters } from './routing/dead-letters';
 import { InboxDelivery } from './routing/deliver-inbox';
@@ -47,7 +50,7 @@ import { createGdprActivities } from './temporal/gdpr-activities';
 import { GdprStarts } from './temporal/gdpr-starts';
 import { routeTicket } from './temporal/route-ticket';
 import { installTemporalRuntime } from './temporal/runtime';
-import { ensureSweepSchedule, sweepSoon } from './temporal/schedules';
+import { ensureRetentionSchedule, ensureSweepSchedule, sweepSoon } from './temporal/schedules';
 import { registerSearchAttributes } from './temporal/search-attributes';
 import { WorkerRunner } from './temporal/worker-runner';
 
@@ -185,9 +188,11 @@ export async function startWorker(
   const router = createPrivateRouter(parts, createReservations(parts), content);
   const gdprStarts = new GdprStarts({ temporal, taskQueue, log });
   const activities: DeliveryActivities &
+    EraseActivities &
     GdprJobActivities &
     KeyActivities &
     ReceiptActivities &
+    RetentionActivities &
     RoutingActivities = {
     ...createActivities({
       ...parts,
@@ -197,6 +202,7 @@ export async function startWorker(
         now: Date.now,
       }),
       userKeys: parts.encryption,
+      retention: createRetention(parts),
       requests,
       publisher: receipts,
       receipts: receiptLog,
@@ -205,6 +211,7 @@ export async function startWorker(
       wake: (senderId) => wakes.wake(senderId),
       now: Date.now,
     }),
+    ...createErasure(parts),
     ...createGdprActivities({
       jobs: parts.gdprJobs,
       startJob: (job) => gdprStarts.start(job),
@@ -222,6 +229,10 @@ export async function startWorker(
     prepare: async () => {
       await registerSearchAttributes(temporal, config.TEMPORAL_NAMESPACE);
       await ensureSweepSchedule(temporal, { taskQueue, intervalS: config.IM_SWEEP_INTERVAL_S });
+      await ensureRetentionSchedule(temporal, {
+        taskQueue,
+        intervalS: config.IM_RETENTION_INTERVAL_S,
+      });
     },
     graceMs: config.IM_SHUTDOWN_GRACE_MS,
     log,

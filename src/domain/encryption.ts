@@ -7,7 +7,9 @@ export type Unreadable =
   /** The key it was encrypted under is gone. */
   | 'keyless'
   /** It is not what was encrypted for this message. */
-  | 'tampered';
+  | 'tampered'
+  /** Its sender was erased. */
+  | 'erased';
 
 /** A message with its content in clear; '' when it is unreadable. Never a ciphertext. */
 export type OpenedMessage = SequencedMessage & {

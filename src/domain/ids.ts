@@ -56,7 +56,7 @@ export function conversationOf(type: ConversationType, key: string): Conversatio
 }
 
 /** The users of a private conversation. */
-export function usersOf(conversation: Conversation): readonly string[] {
+export function usersOf(conversation: Pick<Conversation, 'type' | 'key'>): readonly string[] {
   return conversation.type === 'private' ? conversation.key.split('/') : [];
 }
 
@@ -74,6 +74,16 @@ export function privateConversationsShownAs(id: string, userId: string): Convers
     .map((other) => privateConversation(userId, other))
     .filter((conversation) => conversation.id === id);
   return [...new Map(found.map((conversation) => [conversation.key, conversation])).values()];
+}
+
+/** Every private conversation that is shown as `id`, whoever its users are. */
+export function privateConversationsNamed(id: string): Conversation[] {
+  const cuts = [...id.matchAll(/_/g)].map(({ index }) => index);
+  return cuts
+    .map((cut) => [id.slice(0, cut), id.slice(cut + 1)] as const)
+    .filter((users) => users.every((user) => idProblem(user, MAX_USER_ID_BYTES) === undefined))
+    .map(([a, b]) => privateConversation(a, b))
+    .filter((conversation) => conversation.id === id);
 }
 
 /** Order by code point; JavaScript's `<` orders by UTF-16 unit, which differs above U+FFFF. */

@@ -20,6 +20,8 @@ export type ContentEncoding = 'plain' | 'jwe';
 export interface SequencedMessage extends Message {
   /** Plain unless said. */
   readonly encoding?: ContentEncoding;
+  /** Its sender was erased, and its content with them. */
+  readonly erased?: true;
   readonly sequenceNumber: number;
   readonly acceptedAt: number;
 }

@@ -58,6 +58,7 @@ export class ContentKeys {
     message: SequencedMessage,
     key: DataKey | undefined,
   ): Promise<OpenedMessage> {
+    if (message.erased) return { ...message, content: '', encoding: 'plain', unreadable: 'erased' };
     if (message.encoding !== 'jwe') return { ...message, encoding: 'plain' };
     const { envelopes } = this.deps;
     if (!key) {

@@ -21,6 +21,7 @@ import type { FanoutBacklog } from '../activities/mysql/fanout-backlog';
 import type { GroupLog } from '../activities/mysql/group-log';
 import type { MessageStore } from '../activities/mysql/message-store';
 import type { Groups } from '../activities/user-service/groups';
+import type { ErasedView } from '../domain/erasure';
 import { ImError } from '../domain/errors';
 import type { OfflineEntry } from '../domain/inbox';
 import type { SequencedMessage } from '../domain/message';
@@ -41,6 +42,8 @@ export interface GroupFanoutDeps {
   readonly groups: Pick<Groups, 'membersAt'>;
   readonly large: Pick<LargeGroups, 'isLarge' | 'makeLarge'>;
   readonly presence: Pick<Presence, 'lookupMany'>;
+  /** Nothing is kept that they sent, nor for them. */
+  readonly erased: Pick<ErasedView, 'has'>;
   readonly messages: Pick<MessageStore, 'storeOffline'>;
   readonly groupLog: Pick<GroupLog, 'append'>;
   readonly backlog: Pick<FanoutBacklog, 'groupsAmong' | 'add'>;
@@ -73,6 +76,7 @@ export class GroupFanout {
     const unknown = await backlog.groupsAmong(messages.map((message) => message.conversation.key));
     for (const message of messages) {
       const groupId = message.conversation.key;
+      if (this.deps.erased.has(message.senderId)) continue;
       const audience = unknown.has(groupId) ? 'unknown' : await this.audienceOf(message);
       const sealed = await content.seal(message);
       if (audience === 'unknown') {
@@ -126,7 +130,7 @@ export class GroupFanout {
   }
 
   private async absentMembers(message: SequencedMessage): Promise<string[] | 'large'> {
-    const { groups, large, presence } = this.deps;
+    const { groups, large, presence, erased } = this.deps;
     const { acceptedAt, senderId } = message;
     const groupId = message.conversation.key;
     if (await large.isLarge(groupId)) return 'large';
@@ -137,7 +141,8 @@ export class GroupFanout {
     }
     const answers = await presence.lookupMany(members);
     return members.filter(
-      (userId) => userId !== senderId && !wasThere(answers.get(userId), acceptedAt),
+      (userId) =>
+        userId !== senderId && !erased.has(userId) && !wasThere(answers.get(userId), acceptedAt),
     );
   }
 

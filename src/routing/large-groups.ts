@@ -6,6 +6,7 @@ import { LRUCache } from 'lru-cache';
 import type { Presence, PresenceAnswer } from '../activities/etcd/presence';
 import type { FirstMember, GroupStays } from '../activities/mysql/group-stays';
 import type { Groups } from '../activities/user-service/groups';
+import type { ErasedView } from '../domain/erasure';
 import type { Member, MembershipChange } from '../domain/roster';
 import type { Logger } from '../logger';
 
@@ -18,6 +19,8 @@ export interface LargeGroupsDeps {
   readonly groups: Pick<Groups, 'pages'>;
   readonly stays: GroupStays;
   readonly presence: Pick<Presence, 'lookupMany'>;
+  /** They are members no more, whatever is told. */
+  readonly erased: Pick<ErasedView, 'has'>;
   readonly now: () => number;
   readonly log: Logger;
 }
@@ -85,7 +88,9 @@ export class LargeGroups {
     return true;
   }
 
-  private async withPresence(members: readonly Member[]): Promise<FirstMember[]> {
+  /** Without users who were erased: they are members no more, whatever is told. */
+  private async withPresence(all: readonly Member[]): Promise<FirstMember[]> {
+    const members = all.filter(({ userId }) => !this.deps.erased.has(userId));
     const answers = await this.deps.presence.lookupMany(usersOf(members));
     return members.map((member) => ({
       ...member,

@@ -8,6 +8,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import type { Ceilings } from '../activities/mysql/ceilings';
 import { sleep } from '../activities/sleep';
 import type { MessageStates, ReserveReply } from '../activities/redis/message-states';
+import type { ErasedView } from '../domain/erasure';
 import { asImError, ImError, messageOf } from '../domain/errors';
 import type { Message } from '../domain/message';
 import type { Logger } from '../logger';
@@ -50,6 +51,8 @@ export class Reservations {
   constructor(
     private readonly deps: {
       states: MessageStates;
+      /** What they send is refused. */
+      erased: Pick<ErasedView, 'has'>;
       ceilings: Ceilings;
       metrics: Metrics;
       log: Logger;
@@ -57,10 +60,13 @@ export class Reservations {
   ) {}
 
   /**
-   * Reserves the message, or finds the answer it had. Throws DUPLICATE_MESSAGE for the same id with
-   * another payload, SEQUENCE_ERROR when no number can be had, SERVICE_UNAVAILABLE without Redis.
+   * Reserves the message, or finds the answer it had. Throws ROUTING_FAILED for a sender who was
+   * erased, DUPLICATE_MESSAGE for the same id with another payload, SEQUENCE_ERROR when no number can be had, SERVICE_UNAVAILABLE without Redis.
    */
   async reserve(message: Message): Promise<Reservation | Earlier> {
+    if (this.deps.erased.has(message.senderId)) {
+      throw new ImError('ROUTING_FAILED', 'the sender was erased');
+    }
     const owner = `${this.processId}:${++this.attempts}`;
     const digest = digestOf(message);
     const giveUpAt = Date.now() + BUSY_WAIT_MS;

@@ -11,7 +11,9 @@ import type { DeliveryActivities } from '../domain/delivery';
 import { idProblem, MAX_USER_ID_BYTES } from '../domain/ids';
 import type { KeyActivities } from '../domain/key-rotation';
 import type { ReceiptActivities } from '../domain/receipt-workflow';
+import type { PurgePage, RetentionActivities, RetentionClass } from '../domain/retention';
 import type { Logger } from '../logger';
+import type { Metrics } from '../metrics';
 import type { InboxDelivery } from '../routing/deliver-inbox';
 import type { ReceiptPublisher } from '../routing/publish-receipts';
 import { rewrapPage } from '../routing/rewrap-keys';
@@ -29,14 +31,17 @@ export interface ActivityDeps extends SweepDeps, ReceiptSweepDeps {
   readonly delivery: InboxDelivery;
   readonly mailbox: Pick<Mailbox, 'recordFailure'>;
   readonly userKeys: RewrapDeps;
+  readonly retention: RetentionActivities;
+  readonly metrics: Metrics;
   readonly log: Logger;
 }
 
 export function createActivities(
   deps: ActivityDeps,
-): DeliveryActivities & KeyActivities & ReceiptActivities {
+): DeliveryActivities & KeyActivities & ReceiptActivities & RetentionActivities {
   const run = <T>(work: () => Promise<T>): Promise<T> => withHeartbeats(deps.log, work);
   return {
+    ...retentionActivities(deps, run),
     deliverInboxPage: ({ userId }) =>
       run(() => deps.delivery.deliverPage(requireUser(userId), cancellationSignal())),
     recordDeliveryFailure: ({ userId }) =>
@@ -46,6 +51,34 @@ export function createActivities(
     publishReceipts: ({ senderId }) =>
       run(() => deps.publisher.publish(requireUser(senderId), cancellationSignal())),
     sweepReceipts: ({ after }) => run(() => sweepReceipts(deps, after)),
+  };
+}
+
+function retentionActivities(
+  { retention, metrics }: ActivityDeps,
+  run: <T>(work: () => Promise<T>) => Promise<T>,
+): RetentionActivities {
+  const purge = <P extends PurgePage<unknown>>(
+    name: RetentionClass,
+    work: () => Promise<P>,
+  ): Promise<P> =>
+    run(async () => {
+      const page = await work();
+      metrics.retentionRemoved.inc({ class: name }, page.removed);
+      return page;
+    });
+  return {
+    expireInbox: (input) => purge('expireInbox', () => retention.expireInbox(input)),
+    purgeInbox: (input) => purge('purgeInbox', () => retention.purgeInbox(input)),
+    purgeMessages: (input) => purge('purgeMessages', () => retention.purgeMessages(input)),
+    purgeReceipts: (input) => purge('purgeReceipts', () => retention.purgeReceipts(input)),
+    purgeReadSummaries: (input) =>
+      purge('purgeReadSummaries', () => retention.purgeReadSummaries(input)),
+    purgeGroupLogs: (input) => purge('purgeGroupLogs', () => retention.purgeGroupLogs(input)),
+    purgeErasedIds: (input) => purge('purgeErasedIds', () => retention.purgeErasedIds(input)),
+    purgeErasureConfirmations: (input) =>
+      purge('purgeErasureConfirmations', () => retention.purgeErasureConfirmations(input)),
+    purgeGdprJobs: (input) => purge('purgeGdprJobs', () => retention.purgeGdprJobs(input)),
   };
 }
 

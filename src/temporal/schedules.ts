@@ -3,18 +3,22 @@ import { ScheduleAlreadyRunning, ScheduleOverlapPolicy } from '@temporalio/clien
 import type { Client, ScheduleOptions } from '@temporalio/client';
 import { SWEEP_WORKFLOW } from '../domain/delivery';
 import { messageOf } from '../domain/errors';
+import { RETENTION_WORKFLOW } from '../domain/retention';
 import type { Logger } from '../logger';
 import type { Temporal } from './client';
 
 export const SWEEP_SCHEDULE = 'im-sweep';
+export const RETENTION_SCHEDULE = 'im-retention';
 /** For making or updating a schedule, ms. */
 const DEADLINE_MS = 10_000;
 /** A sweep that was due longer ago than this is left out, ms: the next one does its work. */
 const CATCH_UP_MS = 60_000;
 /** A sweep that no worker ends would hold up all that follow. */
 const SWEEP_TIMEOUT = '15 minutes';
+/** The first run over years of rows takes long; what it leaves the next one goes on with. */
+const RETENTION_TIMEOUT = '1 day';
 
-export interface SweepSchedule {
+export interface ScheduleSettings {
   readonly taskQueue: string;
   readonly intervalS: number;
 }
@@ -22,20 +26,25 @@ export interface SweepSchedule {
 /** Any number of processes may do this at once. */
 export async function ensureSweepSchedule(
   temporal: Temporal,
-  { taskQueue, intervalS }: SweepSchedule,
+  settings: ScheduleSettings,
 ): Promise<void> {
-  const schedule = {
-    spec: { intervals: [{ every: intervalS * 1000 }] },
-    action: {
-      type: 'startWorkflow' as const,
-      workflowType: SWEEP_WORKFLOW,
-      workflowId: SWEEP_SCHEDULE,
-      taskQueue,
-      workflowExecutionTimeout: SWEEP_TIMEOUT,
-    },
-    policies: { overlap: ScheduleOverlapPolicy.SKIP, catchupWindow: CATCH_UP_MS },
-  } satisfies Omit<ScheduleOptions, 'scheduleId'>;
-  await temporal.within(DEADLINE_MS, (client) => createOrUpdate(client, schedule));
+  await ensure(temporal, settings, {
+    scheduleId: SWEEP_SCHEDULE,
+    workflowType: SWEEP_WORKFLOW,
+    timeout: SWEEP_TIMEOUT,
+  });
+}
+
+/** Any number of processes may do this at once. */
+export async function ensureRetentionSchedule(
+  temporal: Temporal,
+  settings: ScheduleSettings,
+): Promise<void> {
+  await ensure(temporal, settings, {
+    scheduleId: RETENTION_SCHEDULE,
+    workflowType: RETENTION_WORKFLOW,
+    timeout: RETENTION_TIMEOUT,
+  });
 }
 
 /** Runs the sweep now, unless one runs already. When that fails, the next one is soon anyway. */
@@ -49,17 +58,45 @@ export async function sweepSoon(temporal: Temporal, log: Logger): Promise<void> 
   }
 }
 
+interface ScheduledWorkflow {
+  /** Also the id of the workflow. */
+  readonly scheduleId: string;
+  readonly workflowType: string;
+  readonly timeout: '15 minutes' | '1 day';
+}
+
+async function ensure(
+  temporal: Temporal,
+  { taskQueue, intervalS }: ScheduleSettings,
+  { scheduleId, workflowType, timeout }: ScheduledWorkflow,
+): Promise<void> {
+  const schedule = {
+    spec: { intervals: [{ every: intervalS * 1000 }] },
+    action: {
+      type: 'startWorkflow' as const,
+      workflowType,
+      workflowId: scheduleId,
+      taskQueue,
+      workflowExecutionTimeout: timeout,
+    },
+    policies: { overlap: ScheduleOverlapPolicy.SKIP, catchupWindow: CATCH_UP_MS },
+  } satisfies Omit<ScheduleOptions, 'scheduleId'>;
+  await temporal.within(DEADLINE_MS, (client) =>
+    createOrUpdate(client, { scheduleId, ...schedule }),
+  );
+}
+
 async function createOrUpdate(
   client: Client,
-  schedule: Omit<ScheduleOptions, 'scheduleId'>,
+  { scheduleId, ...schedule }: ScheduleOptions,
 ): Promise<void> {
   try {
-    await client.schedule.create({ scheduleId: SWEEP_SCHEDULE, ...schedule });
+    await client.schedule.create({ scheduleId, ...schedule });
   } catch (error) {
     if (!(error instanceof ScheduleAlreadyRunning)) throw error;
     // `state` stays: an operator may have paused it.
     await client.schedule
-      .getHandle(SWEEP_SCHEDULE)
+      .getHandle(scheduleId)
       .update((previous) => ({ ...previous, ...schedule }));
   }
 }

@@ -92,6 +92,7 @@ export class GdprJob {
   private readonly steps: GdprStep[];
   private state: GdprState = 'running';
   private recordedAt = 0;
+  private remark = '';
 
   constructor(
     private readonly kind: GdprKind,
@@ -116,6 +117,12 @@ export class GdprJob {
     this.put({ name, state: 'done', startedAt, finishedAt: Date.now(), counts });
     if (Date.now() - this.recordedAt >= RECORD_EVERY_MS) await this.record();
     return counts;
+  }
+
+  /** A sentence for people, above the steps. */
+  note(remark: string): void {
+    this.remark = remark;
+    this.describe(this.state);
   }
 
   /** Writes down how far the job is; when that cannot be done now, later will do. */
@@ -204,7 +211,8 @@ export class GdprJob {
       const found = Object.entries(counts).map(([what, count]) => `${what} ${count}`);
       return `- ${name}: done${found.length > 0 ? ` (${found.join(', ')})` : ''}`;
     });
-    setCurrentDetails([`**${state}**`, '', ...lines].join('\n'));
+    const head = this.remark === '' ? [] : [this.remark, ''];
+    setCurrentDetails([`**${state}**`, '', ...head, ...lines].join('\n'));
   }
 
   private status(): GdprStatus {

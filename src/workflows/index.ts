@@ -1,5 +1,7 @@
 /** Every workflow of the service; the bundle is made of this file. */
+export { gdprEraseUser } from './gdpr-erase-user';
 export { offlineDelivery } from './offline-delivery';
 export { readReceiptAggregation } from './read-receipt-aggregation';
+export { retention } from './retention';
 export { rewrapKeys } from './rewrap-keys';
 export { sweep } from './sweep';

@@ -1,8 +1,10 @@
 /** Every cell of the README's table under "Authorization". */
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Database } from '../../src/activities/mysql/database';
 import { GdprJobs } from '../../src/activities/mysql/gdpr-jobs';
+import { Holds } from '../../src/activities/mysql/holds';
 import { MessageStore } from '../../src/activities/mysql/message-store';
 import { groupConversation } from '../../src/domain/ids';
 import { projectRoot } from '../../src/paths';
@@ -20,6 +22,7 @@ interface Cell {
   readonly method: string;
   readonly path: string;
   readonly variant: 'private' | 'group';
+  readonly another: boolean;
   readonly role: string;
   readonly expected: string;
 }
@@ -43,8 +46,9 @@ function cells(): Cell[] {
       expected.map((cell, i) => {
         const variant = endpoints.includes('(group)') ? ('group' as const) : ('private' as const);
         const role = head[i + 1] ?? '';
-        const name = `${method} ${path} (${variant}) by ${role} is ${cell}`;
-        return { name, method, path, variant, role, expected: cell };
+        const name = `${method} ${endpoints} as ${variant} by ${role} is ${cell}`;
+        const another = endpoints.includes('(of another)');
+        return { name, method, path, variant, another, role, expected: cell };
       }),
     ),
   );
@@ -64,6 +68,7 @@ describe('who may do what', () => {
   let db: Database;
   let rest: RestClient;
   let jobId: string;
+  let holdId: string;
 
   beforeAll(async () => {
     system = await startSystem();
@@ -100,13 +105,24 @@ describe('who may do what', () => {
       audit: { action: 'user.erase', subjectKind: 'user', subjectId: sender },
     });
     jobId = job.jobId;
+    const hold = await new Holds(db, Date.now).place({
+      holdId: randomUUID(),
+      kind: 'user',
+      subject: unique('held'),
+      reason: 'a case',
+      placedBy: 'officer',
+    });
+    holdId = hold.holdId;
   });
   afterAll(async () => {
     await db.close();
     await system.close();
   });
 
-  function request({ path, variant }: Cell): { path: string; body?: object } {
+  function request({ method, path, variant, role, another }: Cell): {
+    path: string;
+    body?: object;
+  } {
     const { sender = '', recipient = '' } = users;
     const id = variant === 'group' ? group : [sender, recipient].sort().join('_');
     switch (path) {
@@ -114,6 +130,13 @@ describe('who may do what', () => {
         return { path, body: { msg_id: msgIds[variant] } };
       case '/api/v1/messages/receipts':
         return { path: `${path}?msg_id=${msgIds[variant]}` };
+      case '/api/v1/gdpr/erasure':
+        return { path, body: another ? { user_id: unique('another') } : {} };
+      case '/api/v1/gdpr/holds':
+        if (method === 'GET') return { path };
+        return { path, body: { user_id: unique('held'), reason: `asked for by ${role}` } };
+      case '/api/v1/gdpr/holds/{id}':
+        return { path: path.replace('{id}', holdId) };
       case '/api/v1/gdpr/jobs/{id}':
         return { path: path.replace('{id}', jobId) };
       case '/api/v1/conversations/read':

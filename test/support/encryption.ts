@@ -3,6 +3,7 @@ import { LocalKeys } from '../../src/activities/encryption/local-keys';
 import type { Queryable } from '../../src/activities/mysql/database';
 import { loadConfig } from '../../src/config';
 import type { Config } from '../../src/config';
+import type { ErasedView } from '../../src/domain/erasure';
 import { createEncryption } from '../../src/encryption';
 import type { Encryption } from '../../src/encryption';
 import { createLogger } from '../../src/logger';
@@ -26,11 +27,15 @@ export interface TestEncryption extends Encryption {
 export async function openEncryption(
   database: Queryable,
   env: Partial<Record<keyof Config, string>>,
+  erased?: ErasedView,
 ): Promise<TestEncryption> {
   const metrics = createMetrics();
   const config = loadConfig({ ...process.env, ...env });
   const log = createLogger('silent', 'test');
-  return { ...(await createEncryption(config, database, { metrics, log })), metrics };
+  return {
+    ...(await createEncryption(config, database, { metrics, log, ...(erased && { erased }) })),
+    metrics,
+  };
 }
 
 /** How often a message was reported as unreadable for this reason. */

@@ -1,12 +1,17 @@
 /**
  * The data keys of users: made when a user first needs one, wrapped in MySQL, and kept unwrapped in
  * memory for a while, so that a message of someone who has sent before asks nobody.
+ *
+ * The keys of a user who was erased are gone from MySQL. Memory follows: what opens stored content is
+ * taken from it only while the process knows who was erased ({@link ErasedView.isFresh}), else from
+ * MySQL. So soon after their keys were destroyed no process opens anything with them.
  */
 import { randomBytes } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { Coalescer } from '../coalescer';
 import type { Metrics } from '../../metrics';
+import type { ErasedView } from '../../domain/erasure';
 import type { UserKeyRow, UserKeyRows } from '../mysql/user-key-rows';
 import { KeyLostError } from './key-provider';
 import type { KeyProvider } from './key-provider';
@@ -35,6 +40,8 @@ export interface UserKeysOptions {
   /** A key older than this is no longer used for new messages, ms. */
   readonly maxAgeMs: number;
   readonly now: () => number;
+  /** Nobody gets keys of these users any more. */
+  readonly erased: ErasedView;
   readonly metrics: Metrics;
 }
 
@@ -59,7 +66,7 @@ export class UserKeys {
   /** The key for new messages, if it is at hand. */
   remembered(userId: string): DataKey | undefined {
     const key = this.newest.get(userId);
-    return key && !this.isOld(key) ? key : undefined;
+    return key && !this.isOld(key) && !this.options.erased.has(userId) ? key : undefined;
   }
 
   /** The key for new messages of the user, made if there is none or it is too old. */
@@ -75,10 +82,11 @@ export class UserKeys {
   async find(keyIds: Iterable<string>): Promise<Map<string, DataKey>> {
     const found = new Map<string, DataKey>();
     const unknown: string[] = [];
+    const { erased } = this.options;
     for (const keyId of new Set(keyIds)) {
       const key = this.byId.get(keyId);
-      if (key) found.set(keyId, key);
-      else unknown.push(keyId);
+      if (!key || !erased.isFresh()) unknown.push(keyId);
+      else if (!erased.has(key.userId)) found.set(keyId, key);
     }
     const rows = unknown.length > 0 ? await this.options.rows.byIds(unknown) : [];
     await Promise.all(
@@ -91,6 +99,14 @@ export class UserKeys {
       }),
     );
     return found;
+  }
+
+  /** Forgets the keys of a user who was erased. */
+  forget(userId: string): void {
+    this.newest.delete(userId);
+    for (const [keyId, key] of this.byId.entries()) {
+      if (key.userId === userId) this.byId.delete(keyId);
+    }
   }
 
   /** Makes a new key for the user, whatever the age of the one they have. */
@@ -119,7 +135,7 @@ export class UserKeys {
       [...newest.values()].map(async (row) => outcomes.set(row.userId, await this.take(row))),
     );
     return userIds.map(
-      (userId) => outcomes.get(userId) ?? { error: new Error('a key just made is not there') },
+      (userId) => outcomes.get(userId) ?? { error: new KeyLostError('the user was erased') },
     );
   }
 

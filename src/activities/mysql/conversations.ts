@@ -35,13 +35,13 @@ const MAX_DISORDER = 1_000;
 export class Conversations {
   constructor(private readonly db: Database) {}
 
-  /** Who wrote a stored message, and where; `undefined` when it is not stored. */
+  /** Who wrote a stored message, and where; `undefined` when it is not stored, or was erased. */
   async facts(msgId: string): Promise<MessageFacts | undefined> {
     const [row] = await this.db.select<
       Pick<MessageRow, 'sender_id' | 'conversation_type' | 'conversation_key' | 'created_at'>
     >(
       `SELECT sender_id, conversation_type, conversation_key, created_at
-       FROM messages WHERE msg_id = ?`,
+       FROM messages WHERE msg_id = ? AND erased_at IS NULL`,
       [msgId],
     );
     if (!row) return undefined;
@@ -51,6 +51,16 @@ export class Conversations {
       conversation: conversationOf(row.conversation_type, row.conversation_key),
       acceptedAt: row.created_at,
     };
+  }
+
+  /** Those of the private conversations, by their keys, of which any message is stored. */
+  async existingPrivate(keys: readonly string[]): Promise<string[]> {
+    const rows = await this.db.select<{ key: string }>(
+      `SELECT DISTINCT conversation_key AS \`key\` FROM messages
+       WHERE conversation_type = 'private' AND conversation_key IN (?)`,
+      [keys],
+    );
+    return rows.map((row) => row.key);
   }
 
   /** Whether any message of the conversation is stored. */
@@ -147,8 +157,8 @@ export class Conversations {
   ): Promise<UnreadMessage[]> {
     const rows = await this.db.select<UnreadRow>(
       `SELECT ${UNREAD_COLUMNS} FROM messages m FORCE INDEX (ix_messages_unread)
-       WHERE m.recipient_id = ? AND m.read_at IS NULL AND m.conversation_key = ?
-         AND m.sequence_number <= ?
+       WHERE m.recipient_id = ? AND m.read_at IS NULL AND m.erased_at IS NULL
+         AND m.conversation_key = ? AND m.sequence_number <= ?
        ORDER BY m.sequence_number LIMIT ${MAX_ROWS}`,
       [userId, conversation.key, upTo],
     );
@@ -167,7 +177,7 @@ export class Conversations {
       `SELECT ${UNREAD_COLUMNS} FROM messages m FORCE INDEX (ix_messages_conversation)
        WHERE m.conversation_type = 'group' AND m.conversation_key = ?
          AND m.sequence_number > ? AND m.sequence_number <= ? AND m.created_at >= ?
-         AND m.sender_id <> ? AND ${NOT_READ_BY}
+         AND m.sender_id <> ? AND m.erased_at IS NULL AND ${NOT_READ_BY}
        ORDER BY m.sequence_number LIMIT ${MAX_ROWS}`,
       [conversation.key, await this.startAfter(seen, after), upTo, since, userId, userId],
     );
@@ -179,7 +189,7 @@ export class Conversations {
     const rows = await this.db.select<{ key: string; n: number }>(
       `SELECT conversation_key AS \`key\`, COUNT(*) AS n
        FROM messages FORCE INDEX (ix_messages_unread)
-       WHERE recipient_id = ? AND read_at IS NULL
+       WHERE recipient_id = ? AND read_at IS NULL AND erased_at IS NULL
        GROUP BY conversation_key ORDER BY conversation_key`,
       [userId],
     );
@@ -212,7 +222,7 @@ export class Conversations {
       `SELECT COUNT(*) AS n FROM (
          SELECT 1 FROM messages m FORCE INDEX (ix_messages_conversation)
          WHERE m.conversation_type = 'group' AND m.conversation_key = ? AND m.sequence_number > ?
-           AND m.created_at >= ? AND m.sender_id <> ? AND ${NOT_READ_BY}
+           AND m.created_at >= ? AND m.sender_id <> ? AND m.erased_at IS NULL AND ${NOT_READ_BY}
          LIMIT ${MAX_COUNTED}) AS unread`,
       [conversation.key, from, since, userId, userId],
     );

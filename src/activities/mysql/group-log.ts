@@ -5,6 +5,7 @@
 import type { SequencedMessage } from '../../domain/message';
 import { chunks } from './chunks';
 import type { Database, Queryable } from './database';
+import { erasedUsersAmong } from './erased-users';
 import { insertMessages } from './message-rows';
 
 /**
@@ -35,12 +36,21 @@ export interface Appended {
 export class GroupLog {
   constructor(private readonly db: Database) {}
 
-  /** Appends messages of one (active) group in their order; those that are there already stay. */
+  /**
+   * Appends messages of one (active) group in their order; those that are there already stay, those of
+   * a sender who was erased are dropped.
+   */
   async append(groupId: string, messages: readonly SequencedMessage[]): Promise<Appended> {
     const earliest = Math.min(...messages.map(({ acceptedAt }) => acceptedAt));
     const conflicting = await this.db.transaction(async (tx) => {
       const head = await lockGroup(tx, groupId);
-      const entries = messages.map((message) => ({ message }));
+      const erased = await erasedUsersAmong(
+        tx,
+        messages.map(({ senderId }) => senderId),
+      );
+      const entries = messages
+        .filter(({ senderId }) => !erased.has(senderId))
+        .map((message) => ({ message }));
       const refused = await insertMessages(tx, entries);
       const good = entries.filter((entry) => !refused.has(entry)).map(({ message }) => message);
       const added = await insertEntries(tx, groupId, await missing(tx, good), head);

@@ -17,11 +17,13 @@ export interface MessageRow {
   metadata: string | null;
   timestamp: number;
   created_at: number;
+  erased_at: number | null;
 }
 
 /** Columns of {@link MessageRow}, of the table named `m`. */
 export const MESSAGE_COLUMNS = `m.msg_id, m.conversation_type, m.conversation_key, m.sequence_number,
-  m.sender_id, m.recipient_id, m.content, m.content_encoding, m.metadata, m.timestamp, m.created_at`;
+  m.sender_id, m.recipient_id, m.content, m.content_encoding, m.metadata, m.timestamp, m.created_at,
+  m.erased_at`;
 
 /** What carries a message to insert; it is delivered already when there are devices. */
 export interface MessageCarrier {
@@ -123,6 +125,7 @@ export function toMessage(row: MessageRow): SequencedMessage {
     metadata: row.metadata === null ? {} : (JSON.parse(row.metadata) as Record<string, string>),
     sequenceNumber: row.sequence_number,
     acceptedAt: row.created_at,
+    ...(row.erased_at !== null && { erased: true }),
   };
 }
 

@@ -6,6 +6,7 @@ import type { DeliveredEntry, Delivery, OfflineEntry } from '../../domain/inbox'
 import type { MessageStatus, SequencedMessage } from '../../domain/message';
 import { chunks } from './chunks';
 import type { Database, Queryable } from './database';
+import { erasedUsersAmong } from './erased-users';
 import {
   compare,
   devicesOf,
@@ -49,16 +50,26 @@ export class MessageStore {
 
   /**
    * Stores each message (once, however many entries have it) and its place in the inbox of each of its
-   * recipients, in one transaction; a user's positions follow the order of the entries.
+   * recipients, in one transaction; a user's positions follow the order of the entries. Nothing is
+   * stored of a sender who was erased, and no place for a recipient who was.
    */
   async storeOffline(entries: readonly OfflineEntry[]): Promise<Stored> {
     if (entries.length === 0) return { newRows: new Map(), conflicting: new Set() };
     return this.db.transaction(async (tx) => {
+      const erased = await erasedUsersAmong(
+        tx,
+        entries.flatMap(({ message, recipients }) => [message.senderId, ...recipients]),
+      );
+      const live = entries.filter(({ message }) => !erased.has(message.senderId));
       // Heads before messages: whoever shares a recipient with us waits here, holding nothing yet.
-      const users = [...new Set(entries.flatMap((entry) => entry.recipients))].sort(compare);
+      const users = [...new Set(live.flatMap((entry) => entry.recipients))]
+        .filter((userId) => !erased.has(userId))
+        .sort(compare);
       const heads = await lockHeads(tx, users);
-      const conflicting = await insertMessages(tx, entries);
-      const wanted = this.places(entries.filter((entry) => !conflicting.has(entry)));
+      const conflicting = await insertMessages(tx, live);
+      const wanted = this.places(live.filter((entry) => !conflicting.has(entry))).filter(
+        ({ userId }) => !erased.has(userId),
+      );
       const newRows = await insertPlaces(tx, await absentOf(tx, wanted), heads);
       await raiseHeads(tx, newRows);
       return { newRows, conflicting };
@@ -67,14 +78,20 @@ export class MessageStore {
 
   /**
    * Stores messages that were delivered at once, in one transaction. Returns the entries whose id
-   * another sender's or conversation's message has; nothing was stored for them.
+   * another sender's or conversation's message has; nothing was stored for them, nor for those of a
+   * sender who was erased.
    */
   async storeDelivered(entries: readonly DeliveredEntry[]): Promise<ReadonlySet<DeliveredEntry>> {
     if (entries.length === 0) return new Set();
     return this.db.transaction(async (tx) => {
-      const conflicting = await insertMessages(tx, entries);
+      const erased = await erasedUsersAmong(
+        tx,
+        entries.map(({ message }) => message.senderId),
+      );
+      const live = entries.filter(({ message }) => !erased.has(message.senderId));
+      const conflicting = await insertMessages(tx, live);
       // For those that were stored before: as offline, or by another attempt of the same send.
-      const deliveries = entries
+      const deliveries = live
         .filter((entry) => !conflicting.has(entry))
         .map(({ message, deliveredAt, devices }) => {
           return { msgId: message.msgId, deliveredAt, devices };

@@ -4,7 +4,7 @@ import type { ConversationType } from '../../domain/ids';
 import { FIRST_READERS } from '../../domain/receipts';
 import type { Receipt } from '../../domain/receipts';
 import { chunks, MAX_ROWS } from './chunks';
-import type { Database } from './database';
+import type { Database, Queryable } from './database';
 
 /** A receipt that Kafka does not have yet. */
 export interface UnpublishedReceipt extends Receipt {
@@ -87,32 +87,9 @@ export class ReceiptLog {
     });
   }
 
-  /** Makes the summaries of these messages anew from all of their receipts. */
+  /** Makes the summaries of these messages anew from all of their receipts; they only grow. */
   async summarize(msgIds: readonly string[]): Promise<void> {
-    for (const piece of chunks([...new Set(msgIds)].sort())) {
-      const counts = await this.db.select<SummaryRow>(
-        `SELECT msg_id, COUNT(DISTINCT reader_id) AS readers, MIN(read_at) AS first,
-           MAX(read_at) AS last, MIN(reader_id) AS reader
-         FROM read_receipts WHERE msg_id IN (?) GROUP BY msg_id ORDER BY msg_id`,
-        [piece],
-      );
-      if (counts.length === 0) continue;
-      const rows: unknown[][] = [];
-      for (const { msg_id, readers, first, last, reader } of counts) {
-        // One after another, and only for groups: a page must not take the whole pool.
-        const named = readers === 1 ? [reader] : await this.firstReaders(msg_id);
-        rows.push([msg_id, readers, first, last, JSON.stringify(named)]);
-      }
-      await this.db.execute(
-        `INSERT INTO read_summaries (msg_id, reader_count, first_read_at, last_read_at, first_readers)
-         VALUES ? ON DUPLICATE KEY UPDATE
-           first_readers = IF(VALUES(reader_count) >= reader_count, VALUES(first_readers), first_readers),
-           first_read_at = LEAST(first_read_at, VALUES(first_read_at)),
-           last_read_at = GREATEST(last_read_at, VALUES(last_read_at)),
-           reader_count = GREATEST(reader_count, VALUES(reader_count))`,
-        [rows],
-      );
-    }
+    await summarize(this.db, msgIds);
   }
 
   /** Senders with receipts that have waited since before `recordedBefore`, after `afterSenderId`. */
@@ -129,15 +106,43 @@ export class ReceiptLog {
     );
     return rows.map((row) => row.sender_id);
   }
+}
 
-  private async firstReaders(msgId: string): Promise<string[]> {
-    const rows = await this.db.select<{ reader_id: string }>(
-      `SELECT reader_id FROM read_receipts WHERE msg_id = ?
-       GROUP BY reader_id ORDER BY MIN(read_at), reader_id LIMIT ${FIRST_READERS}`,
-      [msgId],
+/** See {@link ReceiptLog.summarize}. */
+export async function summarize(on: Queryable, msgIds: readonly string[]): Promise<void> {
+  for (const piece of chunks([...new Set(msgIds)].sort())) {
+    const counts = await on.select<SummaryRow>(
+      `SELECT msg_id, COUNT(DISTINCT reader_id) AS readers, MIN(read_at) AS first,
+           MAX(read_at) AS last, MIN(reader_id) AS reader
+         FROM read_receipts WHERE msg_id IN (?) GROUP BY msg_id ORDER BY msg_id`,
+      [piece],
     );
-    return rows.map((row) => row.reader_id);
+    if (counts.length === 0) continue;
+    const rows: unknown[][] = [];
+    for (const { msg_id, readers, first, last, reader } of counts) {
+      // One after another, and only for groups: a page must not take the whole pool.
+      const named = readers === 1 ? [reader] : await firstReaders(on, msg_id);
+      rows.push([msg_id, readers, first, last, JSON.stringify(named)]);
+    }
+    await on.execute(
+      `INSERT INTO read_summaries (msg_id, reader_count, first_read_at, last_read_at, first_readers)
+         VALUES ? ON DUPLICATE KEY UPDATE
+           first_readers = IF(VALUES(reader_count) >= reader_count, VALUES(first_readers), first_readers),
+           first_read_at = LEAST(first_read_at, VALUES(first_read_at)),
+           last_read_at = GREATEST(last_read_at, VALUES(last_read_at)),
+           reader_count = GREATEST(reader_count, VALUES(reader_count))`,
+      [rows],
+    );
   }
+}
+
+async function firstReaders(on: Queryable, msgId: string): Promise<string[]> {
+  const rows = await on.select<{ reader_id: string }>(
+    `SELECT reader_id FROM read_receipts WHERE msg_id = ?
+       GROUP BY reader_id ORDER BY MIN(read_at), reader_id LIMIT ${FIRST_READERS}`,
+    [msgId],
+  );
+  return rows.map((row) => row.reader_id);
 }
 
 interface SummaryRow {

@@ -55,15 +55,23 @@ export class UserKeyRows {
     return found;
   }
 
-  /** Adds keys; where a user has one of that version already, that one stays. */
+  /**
+   * Adds keys; where a user has one of that version already, that one stays, and a user who was erased
+   * gets none: the statement and the erasure wait for each other.
+   */
   async add(rows: readonly UserKeyRow[]): Promise<void> {
     // In one order for all processes, so that they do not deadlock.
     const sorted = [...rows].sort((a, b) => compare(a.userId, b.userId));
     for (const piece of chunks(sorted)) {
       await this.db.execute(
         `INSERT INTO user_keys (key_id, user_id, version, wrapped_key, master_key_id, created_at)
-         VALUES ? ON DUPLICATE KEY UPDATE key_id = user_keys.key_id`,
-        [piece.map((k) => [k.keyId, k.userId, k.version, k.wrapped, k.masterKeyId, k.createdAt])],
+         SELECT k.* FROM (
+           SELECT ? AS key_id, ? AS user_id, ? AS version, ? AS wrapped_key, ? AS master_key_id,
+             ? AS created_at
+           ${'UNION ALL SELECT ?, ?, ?, ?, ?, ? '.repeat(piece.length - 1)}) k
+         WHERE NOT EXISTS (SELECT 1 FROM erased_users e WHERE e.user_id = k.user_id)
+         ON DUPLICATE KEY UPDATE key_id = user_keys.key_id`,
+        piece.flatMap((k) => [k.keyId, k.userId, k.version, k.wrapped, k.masterKeyId, k.createdAt]),
       );
     }
   }

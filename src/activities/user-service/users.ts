@@ -1,6 +1,7 @@
 /** The user service: whether users exist, remembered for a while. */
 import { LRUCache } from 'lru-cache';
 import { ImError, messageOf } from '../../domain/errors';
+import type { ErasedView } from '../../domain/erasure';
 import type { Logger } from '../../logger';
 import type { Metrics } from '../../metrics';
 import { requireNoError, USER_ERROR } from './client';
@@ -13,6 +14,8 @@ export interface UsersOptions {
   readonly client: UserServiceClient;
   readonly cacheMax: number;
   readonly cacheTtlMs: number;
+  /** They do not exist, whatever the user service says. */
+  readonly erased: Pick<ErasedView, 'has'>;
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly now: () => number;
@@ -29,6 +32,7 @@ export class Users {
 
   /** What is remembered of the user and still fresh, or `undefined`. */
   remembered(userId: string): boolean | undefined {
+    if (this.options.erased.has(userId)) return false;
     const until = this.known.get(userId);
     if (until === undefined || Math.abs(until) < this.options.now()) return undefined;
     return until > 0;

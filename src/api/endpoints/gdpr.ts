@@ -78,7 +78,7 @@ export function isCompliance(caller: Caller): boolean {
   return caller.scopes.has('im:compliance');
 }
 
-function requireCompliance(caller: Caller): void {
+export function requireCompliance(caller: Caller): void {
   if (!isCompliance(caller)) throw new Problem('FORBIDDEN', 'the scope im:compliance is needed');
 }
 

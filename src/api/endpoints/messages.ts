@@ -10,9 +10,12 @@ export const wireMessage = z.object({
   recipient_id: userId.optional().describe('Not given for a group message in a history.'),
   content: z.string().describe('Empty when the message cannot be read any more.'),
   unreadable: z
-    .enum(['keyless', 'tampered'])
+    .enum(['keyless', 'tampered', 'erased'])
     .optional()
-    .describe('Why the content is empty: its key was destroyed, or it is not what was stored.'),
+    .describe(
+      'Why the content is empty: its key was destroyed, it is not what was stored, or its sender ' +
+        'was erased.',
+    ),
   sequence_number: z.int(),
   timestamp: time.describe('When it was sent, unix ms, as the sender says.'),
   created_at: time.describe('When the service took it, unix ms.'),

@@ -3,6 +3,7 @@ import bodyParser from '@koa/bodyparser';
 import Router from '@koa/router';
 import type { Context, Middleware } from 'koa';
 import { DeadlineError, withDeadline } from '../../activities/deadline';
+import type { ErasedView } from '../../domain/erasure';
 import { ImError } from '../../domain/errors';
 import type { Endpoint } from './endpoint';
 import { Problem } from './problem';
@@ -13,12 +14,17 @@ export interface ClientApiOptions {
   readonly endpoints: readonly Endpoint[];
   readonly tokens: TokenVerifier;
   readonly limits: RateLimits;
+  /** They may follow what becomes of their data, and nothing else. */
+  readonly erased: Pick<ErasedView, 'has'>;
   /** How long an endpoint may work on one request, ms. */
   readonly deadlineMs: number;
   /** Requests worked on at once; more are refused. */
   readonly maxInFlight: number;
   readonly bodyMaxBytes: number;
 }
+
+/** Paths that a user who was erased may still call. */
+const FOR_THE_ERASED = '/api/v1/gdpr/';
 
 /** A router with every endpoint. */
 export function clientApi(options: ClientApiOptions): Router {
@@ -53,11 +59,14 @@ function admitted(inFlight: { count: number }, max: number): Middleware {
 }
 
 function answered(endpoint: Endpoint, options: ClientApiOptions, readBody: Middleware): Middleware {
-  const { limits, tokens, deadlineMs } = options;
+  const { limits, tokens, erased, deadlineMs } = options;
   return async (ctx) => {
     await limits.takeForAddress(ctx);
     const caller = await tokens.verify(ctx.headers.authorization);
     await limits.takeForUser(ctx, caller.userId);
+    if (erased.has(caller.userId) && !endpoint.path.startsWith(FOR_THE_ERASED)) {
+      throw new Problem('FORBIDDEN', 'the user was erased');
+    }
     if (endpoint.body) await readJson(ctx, readBody);
     const reply = await bounded(
       endpoint.handle({

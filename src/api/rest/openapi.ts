@@ -12,6 +12,8 @@ type Json = Record<string, unknown>;
 const COMMON_PROBLEMS: readonly ProblemCode[] = [
   'INVALID_REQUEST',
   'UNAUTHENTICATED',
+  // Of a user who was erased.
+  'FORBIDDEN',
   'RATE_LIMITED',
   'SERVICE_UNAVAILABLE',
   'INTERNAL_ERROR',

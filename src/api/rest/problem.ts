@@ -22,6 +22,8 @@ export const PROBLEMS = {
   FORBIDDEN: [403, 'Forbidden'],
   NOT_FOUND: [404, 'Not found'],
   METHOD_NOT_ALLOWED: [405, 'Method not allowed'],
+  LEGAL_HOLD: [409, 'Legal hold'],
+  INVALID_CONFIRMATION: [403, 'Invalid confirmation'],
   AMBIGUOUS_CONVERSATION: [409, 'Ambiguous conversation'],
   BODY_TOO_LARGE: [413, 'Body too large'],
   UNSUPPORTED_MEDIA_TYPE: [415, 'Unsupported media type'],
