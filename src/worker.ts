@@ -7,6 +7,7 @@ import { createKafka } from './activities/kafka/client';
 import { PartitionReader } from './activities/kafka/partition-reader';
 import { BatchingProducer } from './activities/kafka/producer';
 import { ReceiptEvents } from './activities/kafka/receipt-events';
+import { TopicRetention } from './activities/kafka/retention';
 import { ensureTopics, partitionOf, TOPICS, topicSpecs } from './activities/kafka/topics';
 import { FanoutBacklog } from './activities/mysql/fanout-backlog';
 import { GroupDoubts } from './activities/mysql/group-doubts';
@@ -27,6 +28,7 @@ import { createMembershipConsumer } from './consumers/membership-changes';
 import { createOfflineConsumer } from './consumers/offline-messages';
 import type { DeliveryActivities } from './domain/delivery';
 import type { GdprJobActivities } from './domain/gdpr';
+import type { DeleteActivities } from './domain/gdpr-delete';
 import type { KeyActivities } from './domain/key-rotation';
 import type { RoutingActivities } from './domain/routing';
 import { createLogger } from './logger';
@@ -40,6 +42,7 @@ import { LargeGroups } from './routing/large-groups';
 import { MembershipWatch } from './routing/membership-watch';
 import { createActivities } from './temporal/activities';
 import { DeliveryRequests } from './temporal/delivery-requests';
+import { createDeleteActivities } from './temporal/delete-activities';
 import { createGdprActivities } from './temporal/gdpr-activities';
 import { GdprStarts } from './temporal/gdpr-starts';
 import { routeTicket } from './temporal/route-ticket';
@@ -180,7 +183,8 @@ export async function startWorker(
 
   const router = createPrivateRouter(parts, createReservations(parts), content);
   const gdprStarts = new GdprStarts({ temporal, taskQueue, log });
-  const activities: DeliveryActivities &
+  const activities: DeleteActivities &
+    DeliveryActivities &
     GdprJobActivities &
     KeyActivities &
     ReceiptActivities &
@@ -199,6 +203,12 @@ export async function startWorker(
       backlog,
       fanout,
       wake: (senderId) => wakes.wake(senderId),
+      now: Date.now,
+    }),
+    ...createDeleteActivities({
+      ...parts,
+      tickets: parts.routingTickets,
+      retention: new TopicRetention(parts.consumerKafka),
       now: Date.now,
     }),
     ...createGdprActivities({

@@ -57,8 +57,8 @@ export class MessageStore {
       // Heads before messages: whoever shares a recipient with us waits here, holding nothing yet.
       const users = [...new Set(entries.flatMap((entry) => entry.recipients))].sort(compare);
       const heads = await lockHeads(tx, users);
-      const conflicting = await insertMessages(tx, entries);
-      const wanted = this.places(entries.filter((entry) => !conflicting.has(entry)));
+      const { kept, conflicting } = await insertMessages(tx, entries);
+      const wanted = this.places(kept);
       const newRows = await insertPlaces(tx, await absentOf(tx, wanted), heads);
       await raiseHeads(tx, newRows);
       return { newRows, conflicting };
@@ -72,10 +72,9 @@ export class MessageStore {
   async storeDelivered(entries: readonly DeliveredEntry[]): Promise<ReadonlySet<DeliveredEntry>> {
     if (entries.length === 0) return new Set();
     return this.db.transaction(async (tx) => {
-      const conflicting = await insertMessages(tx, entries);
+      const { kept, conflicting } = await insertMessages(tx, entries);
       // For those that were stored before: as offline, or by another attempt of the same send.
-      const deliveries = entries
-        .filter((entry) => !conflicting.has(entry))
+      const deliveries = kept
         .map(({ message, deliveredAt, devices }) => {
           return { msgId: message.msgId, deliveredAt, devices };
         })
@@ -159,8 +158,14 @@ function toStored(
   };
 }
 
-/** Inbox states, as the migration documents them. */
-export const INBOX_STATE = { pending: 0, delivered: 1, expired: 2 } as const;
+/** Inbox states; the migration documents the first three. */
+export const INBOX_STATE = {
+  pending: 0,
+  delivered: 1,
+  expired: 2,
+  /** The row is a place for cursors only; see erased-name.ts. */
+  erased: 3,
+} as const;
 
 function statusOf(row: {
   read_at: number | null;

@@ -5,6 +5,7 @@ import { FIRST_READERS } from '../../domain/receipts';
 import type { Receipt } from '../../domain/receipts';
 import { chunks, MAX_ROWS } from './chunks';
 import type { Database } from './database';
+import { erasedAmong } from './erased-messages';
 
 /** A receipt that Kafka does not have yet. */
 export interface UnpublishedReceipt extends Receipt {
@@ -103,7 +104,14 @@ export class ReceiptLog {
         const named = readers === 1 ? [reader] : await this.firstReaders(msg_id);
         rows.push([msg_id, readers, first, last, JSON.stringify(named)]);
       }
-      await this.db.execute(
+      await this.summarizeRows(rows);
+    }
+  }
+
+  /** Not those of erased messages: asked after the insert, whose locks a deletion waits for. */
+  private async summarizeRows(rows: readonly unknown[][]): Promise<void> {
+    await this.db.transaction(async (tx) => {
+      await tx.execute(
         `INSERT INTO read_summaries (msg_id, reader_count, first_read_at, last_read_at, first_readers)
          VALUES ? ON DUPLICATE KEY UPDATE
            first_readers = IF(VALUES(reader_count) >= reader_count, VALUES(first_readers), first_readers),
@@ -112,7 +120,13 @@ export class ReceiptLog {
            reader_count = GREATEST(reader_count, VALUES(reader_count))`,
         [rows],
       );
-    }
+      const erased = await erasedAmong(
+        tx,
+        rows.map(([msgId]) => String(msgId)),
+      );
+      if (erased.size === 0) return;
+      await tx.execute('DELETE FROM read_summaries WHERE msg_id IN (?)', [[...erased]]);
+    });
   }
 
   /** Senders with receipts that have waited since before `recordedBefore`, after `afterSenderId`. */

@@ -22,6 +22,7 @@ export const PROBLEMS = {
   FORBIDDEN: [403, 'Forbidden'],
   NOT_FOUND: [404, 'Not found'],
   METHOD_NOT_ALLOWED: [405, 'Method not allowed'],
+  LEGAL_HOLD: [409, 'Legal hold'],
   AMBIGUOUS_CONVERSATION: [409, 'Ambiguous conversation'],
   BODY_TOO_LARGE: [413, 'Body too large'],
   UNSUPPORTED_MEDIA_TYPE: [415, 'Unsupported media type'],
