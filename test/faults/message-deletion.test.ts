@@ -132,8 +132,12 @@ class Doomed {
   }
 }
 
+interface Hold {
+  release(): Promise<void>;
+}
+
 /** Holds MySQL rows until released: whoever needs them waits. */
-async function hold(sql: string, values: unknown[] = []): Promise<{ release(): Promise<void> }> {
+async function hold(sql: string, values: unknown[] = []): Promise<Hold> {
   const connection: Connection = await createConnection({ uri: system.config.MYSQL_URL });
   await connection.query('START TRANSACTION');
   await connection.query(sql, values);
@@ -145,69 +149,64 @@ async function hold(sql: string, values: unknown[] = []): Promise<{ release(): P
   };
 }
 
-/** What holds up each activity: begun before the request, or once an earlier one is held. */
-const HOLDS: Record<string, (doomed: Doomed) => Promise<{ release(): Promise<void> }>> = {
-  listErased: ({ msgId }) => hold('INSERT INTO erased_messages VALUES (?, 0, "", 0)', [msgId]),
-  removeContent: ({ msgId }) => hold('SELECT 1 FROM messages WHERE msg_id = ? FOR UPDATE', [msgId]),
-  removeFromGroupLog: ({ msgId }) =>
-    hold('INSERT INTO group_log VALUES ("none", 1, ?, "", 0)', [msgId]),
-  clearInboxes: ({ bob }) => hold('SELECT 1 FROM inbox_heads WHERE user_id = ? FOR UPDATE', [bob]),
-  removeReceipts: ({ msgId }) =>
+/** What holds up an activity of one deletion. */
+const HOLDS = {
+  listErased: ({ msgId }: Doomed) =>
+    hold('INSERT INTO erased_messages VALUES (?, 0, "", 0)', [msgId]),
+  removeContent: ({ msgId }: Doomed) =>
+    hold('SELECT 1 FROM messages WHERE msg_id = ? FOR UPDATE', [msgId]),
+  removeFromGroupLog: ({ msgId }: Doomed) =>
+    hold('INSERT INTO group_log VALUES (?, 1, ?, "", 0)', [unique('none'), msgId]),
+  clearInboxes: ({ bob }: Doomed) =>
+    hold('SELECT 1 FROM inbox_heads WHERE user_id = ? FOR UPDATE', [bob]),
+  removeReceipts: ({ msgId }: Doomed) =>
     hold('SELECT 1 FROM read_receipts WHERE msg_id = ? FOR UPDATE', [msgId]),
-  forgetInRedis: pauseRedis,
-  forgetCounts: pauseRedis,
-  finishGdprJob: () => hold('SELECT 1 FROM audit_head FOR UPDATE'),
 };
+type Held = keyof typeof HOLDS;
 
-async function pauseRedis(): Promise<{ release(): Promise<void> }> {
-  await redis.call('CLIENT', 'PAUSE', '60000', 'WRITE');
-  return {
-    release: async () => {
-      await redis.call('CLIENT', 'UNPAUSE');
-    },
-  };
+/** Takes a deletion to the activity and keeps it there. */
+async function stuckAt(activity: Held): Promise<{ doomed: Doomed; held: Hold }> {
+  const doomed = await Doomed.sent();
+  const held = await HOLDS[activity](doomed);
+  expect(await doomed.remove()).toBe(202);
+  await doomed.at(activity);
+  return { doomed, held };
 }
 
-describe('its worker SIGKILLed', () => {
-  test.each([
-    ['listErased', undefined],
-    ['forgetInRedis', 'listErased'],
-    ['removeContent', undefined],
-    ['removeFromGroupLog', undefined],
-    ['clearInboxes', undefined],
-    ['removeReceipts', undefined],
-    ['forgetCounts', 'removeReceipts'],
-    ['finishGdprJob', 'removeReceipts'],
-  ])(
-    'at %s: another goes on, and the end is the same',
-    async (activity, earlier) => {
-      const doomed = await Doomed.sent();
-      const first = earlier === undefined ? undefined : await HOLDS[earlier]!(doomed);
-      const early = first ? undefined : await HOLDS[activity]!(doomed);
-      expect(await doomed.remove()).toBe(202);
-      if (earlier !== undefined) await doomed.at(earlier);
-      const held = early ?? (await HOLDS[activity]!(doomed));
-      await first?.release();
-      await doomed.at(activity);
-      await worker.end('SIGKILL');
-      await held.release();
-      await worker.start();
-      await doomed.gone();
-    },
-    240_000,
-  );
+test('its worker SIGKILLed at every step: another goes on, and the end is the same', async () => {
+  const steps = Object.keys(HOLDS) as Held[];
+  const stuck = await Promise.all(steps.map(stuckAt));
+  // What would hold up all of them at once comes last, for deletions that are held until then.
+  const [ending, counting, beginning] = await Promise.all([
+    stuckAt('removeReceipts'),
+    stuckAt('removeReceipts'),
+    stuckAt('listErased'),
+  ]);
+  const audit = await hold('SELECT 1 FROM audit_head FOR UPDATE');
+  await ending.held.release();
+  await ending.doomed.at('finishGdprJob');
+  await redis.call('CLIENT', 'PAUSE', '60000', 'WRITE');
+  await Promise.all([counting.held.release(), beginning.held.release()]);
+  await counting.doomed.at('forgetCounts');
+  await beginning.doomed.at('forgetInRedis');
+  await Promise.all(stuck.map(({ doomed }, i) => doomed.at(steps[i]!)));
+  await worker.end('SIGKILL');
+  await redis.call('CLIENT', 'UNPAUSE');
+  await Promise.all([audit, ...stuck.map(({ held }) => held)].map((one) => one.release()));
+  await worker.start();
+  for (const { doomed } of [...stuck, ending, counting, beginning]) await doomed.gone();
+}, 300_000);
 
-  test('at dateKafkaCopies, Kafka away: the workflow says so, another worker ends it', async () => {
-    const doomed = await Doomed.sent();
-    await without('kafka', async () => {
-      expect(await doomed.remove()).toBe(202);
-      await doomed.waitsFor('kafka');
-      await worker.end('SIGKILL');
-    });
-    await worker.start();
-    await doomed.gone();
-  }, 240_000);
-});
+test('Kafka away: the workflow waits for it, says so, and another worker ends it when it is back', async () => {
+  const doomed = await Doomed.sent();
+  await without('kafka', async () => {
+    expect(await doomed.remove()).toBe(202);
+    await doomed.waitsFor('kafka');
+    await worker.end('SIGKILL');
+  });
+  await worker.start();
+  await doomed.gone();
+}, 240_000);
 
 test('Redis away: the workflow waits for it, says so, and ends when it is back', async () => {
   const doomed = await Doomed.sent();
@@ -219,10 +218,7 @@ test('Redis away: the workflow waits for it, says so, and ends when it is back',
 }, 240_000);
 
 test('MySQL away: the workflow waits for it, says so, and ends when it is back', async () => {
-  const doomed = await Doomed.sent();
-  await HOLDS['removeContent']!(doomed);
-  expect(await doomed.remove()).toBe(202);
-  await doomed.at('removeContent');
+  const { doomed } = await stuckAt('removeContent');
   await without('mysql', () => doomed.waitsFor('mysql'));
   await doomed.gone();
 }, 240_000);
