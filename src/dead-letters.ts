@@ -4,13 +4,14 @@ import { PartitionReader } from './activities/kafka/partition-reader';
 import type { StoredRecord } from './activities/kafka/partition-reader';
 import { deadLetterTopic, TOPICS } from './activities/kafka/topics';
 import { Database } from './activities/mysql/database';
+import { erasedAmong } from './activities/mysql/erased-messages';
 import { ConfigError, loadConfig } from './config';
 import type { Config } from './config';
 import { messageOf } from './domain/errors';
 import { createEncryption } from './encryption';
 import { createLogger } from './logger';
 import { createMetrics } from './metrics';
-import { openDeadLetter } from './routing/dead-letters';
+import { messageIdIn, openDeadLetter } from './routing/dead-letters';
 
 const WITH_DEAD_LETTERS: readonly string[] = [
   TOPICS.offline,
@@ -70,7 +71,13 @@ async function show(config: Config, topic: string, offset: number): Promise<numb
   try {
     const log = createLogger('error', 'dead-letters');
     const { content } = await createEncryption(config, database, { metrics: createMetrics(), log });
-    process.stdout.write(await openDeadLetter(topic, found, content));
+    const letter = await openDeadLetter(topic, found, content);
+    const msgId = messageIdIn(topic, letter);
+    // The copy on Kafka goes with its topic's time; until then nobody is shown it.
+    if (msgId !== undefined && (await erasedAmong(database, [msgId])).size > 0) {
+      throw new Error('the message was deleted for good');
+    }
+    process.stdout.write(letter);
     say('');
     return 0;
   } finally {

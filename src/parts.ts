@@ -10,6 +10,7 @@ import { BatchingProducer } from './activities/kafka/producer';
 import { TOPICS } from './activities/kafka/topics';
 import { Ceilings } from './activities/mysql/ceilings';
 import { Database } from './activities/mysql/database';
+import { ErasedMessages } from './activities/mysql/erased-messages';
 import { GdprJobs } from './activities/mysql/gdpr-jobs';
 import { ErasedUsers } from './activities/mysql/erased-users';
 import { generationOf } from './activities/mysql/generations';
@@ -19,6 +20,7 @@ import { Holds } from './activities/mysql/holds';
 import { Inbox } from './activities/mysql/inbox';
 import { LogDraws } from './activities/mysql/log-draws';
 import { Mailbox } from './activities/mysql/mailbox';
+import { MessageRemoval } from './activities/mysql/message-removal';
 import { MessageStore } from './activities/mysql/message-store';
 import { prepareSchema } from './activities/mysql/schema';
 import { TableLists } from './activities/mysql/table-lists';
@@ -156,6 +158,7 @@ export async function openParts(config: Config, name: string) {
   const history = new History({ producer, metrics, log });
   const ttlMs = config.IM_OFFLINE_TTL_DAYS * DAY_MS;
   const inbox = new Inbox(database);
+  const routingTickets = new RoutingTickets(redis);
   const readers = new GroupReaders(database, { ttlMs, now: Date.now });
   const groupUnread = new GroupUnread(database, { ttlMs, now: Date.now });
 
@@ -181,11 +184,14 @@ export async function openParts(config: Config, name: string) {
     draws: new LogDraws(database, groupUnread, { ttlMs }),
     mailbox: new Mailbox(inbox, readers, groupUnread),
     gdprJobs: new GdprJobs(database, Date.now),
+    erasedMessages: new ErasedMessages(database, Date.now),
+    removal: new MessageRemoval(database),
     redis,
     states: new MessageStates(redis, LEASE_MS),
     counts: new InboxCounts(redis),
+    routingTickets,
     tickets: new SealedTickets({
-      tickets: new RoutingTickets(redis),
+      tickets: routingTickets,
       keys: encryption.content,
       sealing: config.ENCRYPTION === 'on',
     }),

@@ -1,6 +1,5 @@
 /** The part of the worker that removes data: what is past its time, and users who are erased. */
 import { deadLetterTopic, TOPICS, topicSpecs } from './activities/kafka/topics';
-import { ErasedMessages } from './activities/mysql/erased-messages';
 import { ErasureRows } from './activities/mysql/erasure-rows';
 import { GroupExpiry } from './activities/mysql/group-expiry';
 import { RetentionRows } from './activities/mysql/retention-rows';
@@ -21,7 +20,6 @@ export function createRetention(parts: Parts): Retention {
     ...parts,
     rows: new RetentionRows(database),
     groupExpiry: new GroupExpiry(database, { ttlMs: config.IM_OFFLINE_TTL_DAYS * DAY_MS }),
-    erasedMessages: new ErasedMessages(database, Date.now),
     days: {
       inbox: config.IM_RETENTION_INBOX_DAYS,
       messages: config.IM_RETENTION_MESSAGES_DAYS,

@@ -8,6 +8,7 @@ import { ReceiptPages } from './activities/mysql/receipt-pages';
 import { RateLimiter } from './activities/redis/rate-limiter';
 import { WakeClaims } from './activities/redis/wake-claims';
 import { conversationEndpoints } from './api/endpoints/conversations';
+import { deletionEndpoints } from './api/endpoints/deletions';
 import { erasureEndpoints } from './api/endpoints/erasure';
 import { gdprEndpoints } from './api/endpoints/gdpr';
 import { holdEndpoints } from './api/endpoints/holds';
@@ -19,10 +20,15 @@ import { TokenVerifier } from './api/rest/token-verifier';
 import type { Parts } from './parts';
 import { ConversationAccess } from './routing/conversation-access';
 import { GdprRequests } from './routing/gdpr-requests';
+import { MessageAccess } from './routing/message-access';
+import { MessageDeletions } from './routing/message-deletions';
 import { OfflineInbox } from './routing/offline-inbox';
 import { ReadMarks } from './routing/read-marks';
 import { GdprStarts } from './temporal/gdpr-starts';
 import { ReceiptWakes } from './temporal/receipt-wakes';
+
+/** How long a request about personal data is waited for before its job is told of, ms. */
+const JOB_WAIT_MS = 4_000;
 
 export interface Rest {
   readonly client: ClientOptions;
@@ -39,17 +45,23 @@ export async function createRest(parts: Parts): Promise<Rest> {
   });
   const conversations = new Conversations(database);
   const audit = new AuditLog(database, now);
-  const starts = new GdprStarts({ ...parts, taskQueue: config.IM_TEMPORAL_TASK_QUEUE });
   const inboxPages = new InboxPages(database);
   const access = new ConversationAccess({ conversations, groups: parts.groups });
+  const messages = new MessageAccess({ ...parts, conversations, inbox: inboxPages, access });
   const marks = new ReadMarks({
     ...parts,
     receipts: new ReadReceipts(database, now),
     conversations,
-    inbox: inboxPages,
-    access,
+    messages,
     wake: (senderId) => wakes.request(senderId),
     now,
+  });
+  const starts = new GdprStarts({ ...parts, taskQueue: config.IM_TEMPORAL_TASK_QUEUE });
+  const requests = new GdprRequests({
+    jobs: parts.gdprJobs,
+    startJob: (job) => starts.start(job),
+    ended: (workflowId, ms) => starts.ended(workflowId, ms),
+    log,
   });
   const client: ClientOptions = {
     endpoints: [
@@ -59,17 +71,21 @@ export async function createRest(parts: Parts): Promise<Rest> {
       ),
       ...receiptEndpoints({ marks, pages: new ReceiptPages(database), conversations, access }),
       ...conversationEndpoints({ conversations, access, marks, keys: parts.encryption.content }),
+      ...deletionEndpoints({
+        deletions: new MessageDeletions({
+          ...parts,
+          access: messages,
+          jobs: parts.gdprJobs,
+          requests,
+        }),
+        waitMs: Math.min(JOB_WAIT_MS, config.IM_HTTP_DEADLINE_MS / 2),
+      }),
       ...gdprEndpoints({ jobs: parts.gdprJobs, audit }),
       ...holdEndpoints({ holds: parts.holds, conversations }),
       ...erasureEndpoints({
         holds: parts.holds,
         confirmations: new ErasureConfirmations(database, now),
-        requests: new GdprRequests({
-          jobs: parts.gdprJobs,
-          startJob: (job) => starts.start(job),
-          ended: (workflowId, ms) => starts.ended(workflowId, ms),
-          log,
-        }),
+        requests,
         audit,
         delayS: config.IM_ERASURE_DELAY_S,
       }),

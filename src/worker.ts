@@ -8,6 +8,7 @@ import { createKafka } from './activities/kafka/client';
 import { PartitionReader } from './activities/kafka/partition-reader';
 import { BatchingProducer } from './activities/kafka/producer';
 import { ReceiptEvents } from './activities/kafka/receipt-events';
+import { TopicRetention } from './activities/kafka/retention';
 import { ensureTopics, partitionOf, TOPICS, topicSpecs } from './activities/kafka/topics';
 import { FanoutBacklog } from './activities/mysql/fanout-backlog';
 import { GroupDoubts } from './activities/mysql/group-doubts';
@@ -30,6 +31,7 @@ import { createOfflineConsumer } from './consumers/offline-messages';
 import type { DeliveryActivities } from './domain/delivery';
 import type { EraseActivities } from './domain/erasure';
 import type { GdprJobActivities } from './domain/gdpr';
+import type { DeleteActivities } from './domain/gdpr-delete';
 import type { KeyActivities } from './domain/key-rotation';
 import type { RoutingActivities } from './domain/routing';
 import { messageOf } from './domain/errors';
@@ -46,6 +48,7 @@ import { LargeGroups } from './routing/large-groups';
 import { MembershipWatch } from './routing/membership-watch';
 import { createActivities } from './temporal/activities';
 import { DeliveryRequests } from './temporal/delivery-requests';
+import { createDeleteActivities } from './temporal/delete-activities';
 import { createGdprActivities } from './temporal/gdpr-activities';
 import { GdprStarts } from './temporal/gdpr-starts';
 import { routeTicket } from './temporal/route-ticket';
@@ -187,7 +190,8 @@ export async function startWorker(
 
   const router = createPrivateRouter(parts, createReservations(parts), content);
   const gdprStarts = new GdprStarts({ temporal, taskQueue, log });
-  const activities: DeliveryActivities &
+  const activities: DeleteActivities &
+    DeliveryActivities &
     EraseActivities &
     GdprJobActivities &
     KeyActivities &
@@ -212,6 +216,12 @@ export async function startWorker(
       now: Date.now,
     }),
     ...createErasure(parts),
+    ...createDeleteActivities({
+      ...parts,
+      tickets: parts.routingTickets,
+      retention: new TopicRetention(parts.consumerKafka),
+      now: Date.now,
+    }),
     ...createGdprActivities({
       jobs: parts.gdprJobs,
       startJob: (job) => gdprStarts.start(job),

@@ -75,6 +75,26 @@ export interface GdprStatus {
 
 /** Type of the failure that says that a server is away; its detail is the server's name. */
 export const SYSTEM_AWAY = 'SystemAway';
+/** What a step's work rejects with when it is another server than the step's own that is away. */
+export class SystemAwayError extends Error {
+  override readonly name = 'SystemAwayError';
+  constructor(
+    readonly system: GdprSystem,
+    options: { cause: unknown },
+  ) {
+    super(`${system} is away`, options);
+  }
+}
+
+/** `work`'s outcome; what goes wrong is told as `system` being away. */
+export async function ofSystem<T>(system: GdprSystem, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (cause) {
+    throw new SystemAwayError(system, { cause });
+  }
+}
+
 /** Type of the failure by which a legal hold ends a job as `blocked`. */
 export const LEGAL_HOLD = 'LegalHold';
 

@@ -128,6 +128,11 @@ function poisonAsMessage(
   };
 }
 
+/** The id of the message that a record, sealed or not, was about; `undefined` where it was about none. */
+export function messageIdIn(topic: string, value: Buffer): string | undefined {
+  return messageIn({ topic, value, timestamp: 0 })?.msgId;
+}
+
 /** The message of a record, if it is one and its topic carries any. */
 function messageIn({
   topic,

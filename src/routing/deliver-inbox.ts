@@ -5,6 +5,7 @@
  */
 import type { Presence } from '../activities/etcd/presence';
 import type { Pusher } from '../activities/gateway/pusher';
+import type { ErasedMessages } from '../activities/mysql/erased-messages';
 import type { Mailbox } from '../activities/mysql/mailbox';
 import type { InboxCounts } from '../activities/redis/inbox-counts';
 import type { MessageStates } from '../activities/redis/message-states';
@@ -22,6 +23,8 @@ import { DeliveryMarker } from './delivery-marker';
 const PAGE_SIZE = 100;
 /** Messages pushed and not yet marked: what a crash at the worst moment pushes twice. */
 const MAX_UNMARKED = 4;
+/** How long a message that was read is pushed without asking whether it was erased meanwhile, ms. */
+const BELIEVED_MS = 500;
 /** How long a page pushes, ms; slow gateways make it end early, with `more`. */
 const PUSH_TIME_MS = 45_000;
 
@@ -35,6 +38,7 @@ export interface DeliverInboxDeps {
   readonly pusher: Pick<Pusher, 'push'>;
   readonly states: Pick<MessageStates, 'markDelivered'>;
   readonly counts: Pick<InboxCounts, 'set'>;
+  readonly erasedMessages: Pick<ErasedMessages, 'among'>;
   readonly now: () => number;
   readonly metrics: Metrics;
   readonly log: Logger;
@@ -89,8 +93,15 @@ export class InboxDelivery {
   ): Promise<PageOutcome> {
     const { now } = this.deps;
     const until = now() + PUSH_TIME_MS;
+    let erased: ReadonlySet<string> = new Set();
+    let asked = now();
     for (const item of items) {
       if (cancelled.aborted || now() > until) return 'more';
+      if (now() - asked > BELIEVED_MS) {
+        erased = await this.deps.erasedMessages.among(items.map(({ message }) => message.msgId));
+        asked = now();
+      }
+      if (erased.has(item.message.msgId)) continue;
       // Asked for each message, from memory mostly: devices come and go while a page is pushed.
       const { devices } = await this.deps.presence.lookup(userId);
       if (devices.length === 0) return 'absent';

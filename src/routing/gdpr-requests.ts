@@ -26,8 +26,19 @@ export class GdprRequests {
     } catch (error) {
       log.warn({ job: job.jobId, err: messageOf(error) }, 'job not started yet');
     }
-    const found = await reading(jobs.find(job.jobId));
-    if (!found) throw new Error(`job ${job.jobId} is gone`);
+    return this.current(job.jobId);
+  }
+
+  /** A job that was requested before, as it is after at most `waitMs`. */
+  async follow(job: GdprJob, workflowId: string, waitMs: number): Promise<GdprJob> {
+    if (job.state !== 'requested' && job.state !== 'running') return job;
+    await this.deps.ended(workflowId, waitMs);
+    return this.current(job.jobId);
+  }
+
+  private async current(jobId: string): Promise<GdprJob> {
+    const found = await reading(this.deps.jobs.find(jobId));
+    if (!found) throw new Error(`job ${jobId} is gone`);
     return found;
   }
 }

@@ -1,25 +1,22 @@
 /** Marking as read (architecture §5): durable first, then everything that follows from it. */
 import type { Conversations, UnreadMessage } from '../activities/mysql/conversations';
-import type { GroupUnread } from '../activities/mysql/group-unread';
-import type { InboxPages } from '../activities/mysql/inbox-pages';
 import type { ReadReceipts, Recorded } from '../activities/mysql/read-receipts';
 import type { InboxCounts } from '../activities/redis/inbox-counts';
 import type { MessageStates } from '../activities/redis/message-states';
-import { ImError, messageOf } from '../domain/errors';
+import { messageOf } from '../domain/errors';
 import { believableReadTime } from '../domain/receipts';
 import type { MessageFacts, Receipt } from '../domain/receipts';
 import type { Logger } from '../logger';
 import type { Metrics } from '../metrics';
-import type { ConversationAccess, Visible } from './conversation-access';
+import type { Visible } from './conversation-access';
+import type { MessageAccess } from './message-access';
 import { reading, writing } from './store-errors';
 
 export interface ReadMarksDeps {
   readonly receipts: Pick<ReadReceipts, 'record' | 'recordAll'>;
   readonly conversations: Conversations;
-  readonly inbox: Pick<InboxPages, 'positionOf'>;
-  readonly groupUnread: Pick<GroupUnread, 'includes'>;
-  readonly access: ConversationAccess;
-  readonly states: Pick<MessageStates, 'facts' | 'markRead'>;
+  readonly messages: Pick<MessageAccess, 'find' | 'received'>;
+  readonly states: Pick<MessageStates, 'markRead'>;
   readonly counts: Pick<InboxCounts, 'subtract'>;
   /** Makes the sender hear of their receipts soon. Never throws. */
   readonly wake: (senderId: string) => void;
@@ -54,8 +51,9 @@ export class ReadMarks {
 
   /** Marks one message as read by one who received it. */
   async message(readerId: string, msgId: string, mark: ReadMark): Promise<MarkOutcome> {
-    const facts = await this.find(msgId);
-    if (!facts || !(await this.received(readerId, facts))) return 'unknown';
+    const { messages } = this.deps;
+    const facts = await messages.find(msgId);
+    if (!facts || !(await messages.received(readerId, facts))) return 'unknown';
     if (facts.senderId === readerId) return 'own';
     const receipt = this.receiptOf(readerId, facts, mark);
     const recorded = await writing(this.deps.receipts.record(receipt));
@@ -112,31 +110,6 @@ export class ReadMarks {
     const { msgId, senderId, conversation, acceptedAt } = facts;
     const readAt = believableReadTime(mark.readAt, acceptedAt, this.deps.now());
     return { msgId, senderId, conversation, readerId, deviceId: mark.deviceId, readAt };
-  }
-
-  /** MySQL learns of a message that was pushed a moment later than its reader: then Redis knows it. */
-  private async find(msgId: string): Promise<MessageFacts | undefined> {
-    const stored = await reading(this.deps.conversations.facts(msgId));
-    if (stored) return stored;
-    try {
-      return await this.deps.states.facts(msgId);
-    } catch (error) {
-      throw new ImError('SERVICE_UNAVAILABLE', 'whether there is such a message is not known now', {
-        cause: error,
-      });
-    }
-  }
-
-  /** Of a group also those who have left it since, for what was kept for them. */
-  private async received(readerId: string, facts: MessageFacts): Promise<boolean> {
-    if (await this.deps.access.maySee(readerId, facts.conversation)) return true;
-    if (facts.conversation.type === 'private') return false;
-    const { inbox, groupUnread } = this.deps;
-    return reading(
-      (async () =>
-        (await inbox.positionOf(readerId, facts.msgId)) !== undefined ||
-        (await groupUnread.includes(readerId, facts.msgId)))(),
-    );
   }
 
   /** What others are told. None of it is needed for the receipt to be safe. */

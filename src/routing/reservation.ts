@@ -81,6 +81,8 @@ export class Reservations {
           return reply;
         case 'conflict':
           throw new ImError('DUPLICATE_MESSAGE', 'this msg_id was used for another message');
+        case 'erased':
+          throw new ImError('DUPLICATE_MESSAGE', 'the message with this msg_id was erased');
         case 'ceiling':
           if (++blocks > MAX_BLOCKS)
             throw new ImError('SEQUENCE_ERROR', 'the counter keeps vanishing');

@@ -2,7 +2,7 @@
  * Requests on their way through Temporal lie in Redis for a minute, which writes them to its disk: with
  * encryption on they are sealed, under a data key of the service's own.
  */
-import type { RoutingTickets } from '../activities/redis/routing-tickets';
+import type { RoutingTickets, TicketName } from '../activities/redis/routing-tickets';
 import { ImError } from '../domain/errors';
 import type { SequencedMessage } from '../domain/message';
 import type { ContentKeys } from './content-keys';
@@ -23,21 +23,21 @@ export interface SealedTicketsDeps {
 export class SealedTickets {
   constructor(private readonly deps: SealedTicketsDeps) {}
 
-  async put(ticket: string, request: object): Promise<void> {
+  async put(name: TicketName, request: object): Promise<void> {
     const { tickets, keys, sealing } = this.deps;
     let stored: Stored = { plain: request };
     if (sealing) {
-      stored = { jwe: (await keys.seal(asMessage(ticket, JSON.stringify(request)))).content };
+      stored = { jwe: (await keys.seal(asMessage(name.ticket, JSON.stringify(request)))).content };
     }
-    await tickets.put(ticket, stored);
+    await tickets.put(name, stored);
   }
 
   /** The request, or `undefined` when its minute is over. */
-  async get<Request>(ticket: string): Promise<Request | undefined> {
-    const stored = await this.deps.tickets.get<Stored>(ticket);
+  async get<Request>(name: TicketName): Promise<Request | undefined> {
+    const stored = await this.deps.tickets.get<Stored>(name);
     if (stored === undefined) return undefined;
     if ('plain' in stored) return stored.plain as Request;
-    const sealed = { ...asMessage(ticket, stored.jwe), encoding: 'jwe' as const };
+    const sealed = { ...asMessage(name.ticket, stored.jwe), encoding: 'jwe' as const };
     const [opened] = await this.deps.keys.open([sealed]);
     if (!opened || opened.unreadable) {
       throw new ImError('ENCRYPTION_ERROR', 'the request under the ticket does not open');

@@ -31,7 +31,7 @@ export class TemporalExecutor {
   async route(request: PrivateRequest): Promise<PrivateAnswer> {
     const ticket = randomUUID();
     try {
-      await this.deps.tickets.put(ticket, request);
+      await this.deps.tickets.put({ msgId: request.msg_id, ticket }, request);
     } catch (error) {
       return failed(
         asImError(

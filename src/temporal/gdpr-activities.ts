@@ -1,7 +1,7 @@
 /** The activities of the workflows about personal data, as Temporal calls them. */
 import { ApplicationFailure } from '@temporalio/activity';
 import type { GdprJobs } from '../activities/mysql/gdpr-jobs';
-import { SYSTEM_AWAY } from '../domain/gdpr';
+import { SYSTEM_AWAY, SystemAwayError } from '../domain/gdpr';
 import type { GdprJobActivities, GdprSystem } from '../domain/gdpr';
 import type { Logger } from '../logger';
 import { sweepGdprJobs } from '../routing/sweep-gdpr';
@@ -34,8 +34,10 @@ export async function inSystem<T>(
     } catch (error) {
       if (error instanceof ApplicationFailure) throw error;
       // Of the error only its name: a driver's may quote a statement with its values.
-      const message = `${system} is away: ${errorType(error)}`;
-      throw ApplicationFailure.retryable(message, SYSTEM_AWAY, { system });
+      const away = error instanceof SystemAwayError ? error.system : system;
+      const cause = error instanceof SystemAwayError ? error.cause : error;
+      const message = `${away} is away: ${errorType(cause)}`;
+      throw ApplicationFailure.retryable(message, SYSTEM_AWAY, { system: away });
     }
   });
 }

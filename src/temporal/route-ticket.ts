@@ -10,7 +10,7 @@ export async function routeTicket(
   tickets: SealedTickets,
   { msgId, ticket }: RoutingTicket,
 ): Promise<PrivateAnswer> {
-  const request = await tickets.get<Parameters<PrivateRouter['route']>[0]>(ticket);
+  const request = await tickets.get<Parameters<PrivateRouter['route']>[0]>({ msgId, ticket });
   if (!request) {
     throw ApplicationFailure.nonRetryable(`the request of ${msgId} has expired`, 'TicketExpired');
   }

@@ -1,4 +1,5 @@
 /** Every workflow of the service; the bundle is made of this file. */
+export { gdprDeleteMessage } from './gdpr-delete-message';
 export { gdprEraseUser } from './gdpr-erase-user';
 export { offlineDelivery } from './offline-delivery';
 export { readReceiptAggregation } from './read-receipt-aggregation';

@@ -71,7 +71,8 @@ describe('who may do what', () => {
   let holdId: string;
 
   beforeAll(async () => {
-    system = await startSystem();
+    // No worker runs: a deletion is taken, and waited for no longer than this allows.
+    system = await startSystem({ IM_HTTP_DEADLINE_MS: '3000' });
     db = await openDatabase();
     rest = new RestClient(`http://127.0.0.1:${system.server.httpPort}`);
     const { sender = '', recipient = '', member = '' } = users;
@@ -80,20 +81,7 @@ describe('who may do what', () => {
       system.users.directory.addUser(user, user, '');
       system.users.directory.addMember(group, user);
     }
-    const toGroup = {
-      ...message({ senderId: sender, msgId: msgIds.group, content: CONTENT }),
-      conversation: groupConversation(group),
-      recipientId: undefined,
-    };
-    await new MessageStore(db, { ttlMs: 600_000 }).storeOffline([
-      offline({
-        senderId: sender,
-        recipientId: recipient,
-        msgId: msgIds.private,
-        content: CONTENT,
-      }),
-      { message: toGroup, recipients: [recipient, member] },
-    ]);
+    await store(msgIds);
     const { job } = await new GdprJobs(db, Date.now).request({
       kind: 'erase',
       userId: sender,
@@ -119,11 +107,34 @@ describe('who may do what', () => {
     await system.close();
   });
 
-  function request({ method, path, variant, role, another }: Cell): {
-    path: string;
-    body?: object;
-  } {
+  /** A message of the sender's to the recipient, and one to the group. */
+  async function store(ids: typeof msgIds): Promise<void> {
+    const { sender = '', recipient = '', member = '' } = users;
+    const toGroup = {
+      ...message({ senderId: sender, msgId: ids.group, content: CONTENT }),
+      conversation: groupConversation(group),
+      recipientId: undefined,
+    };
+    await new MessageStore(db, { ttlMs: 600_000 }).storeOffline([
+      offline({ senderId: sender, recipientId: recipient, msgId: ids.private, content: CONTENT }),
+      { message: toGroup, recipients: [recipient, member] },
+    ]);
+  }
+
+  async function request({
+    method,
+    path,
+    variant,
+    role,
+    another,
+  }: Cell): Promise<{ path: string; body?: object }> {
     const { sender = '', recipient = '' } = users;
+    if (path === '/api/v1/messages/{msg_id}') {
+      // One for each: it does not stay.
+      const ids = { private: unique('msg'), group: unique('msg') };
+      await store(ids);
+      return { path: path.replace('{msg_id}', ids[variant]) };
+    }
     const id = variant === 'group' ? group : [sender, recipient].sort().join('_');
     switch (path) {
       case '/api/v1/messages/read':
@@ -156,10 +167,11 @@ describe('who may do what', () => {
       const scope = scopes[cell.role];
       headers['authorization'] = `Bearer ${await tokenFor(user, scope ? { scope } : {})}`;
     }
-    const { path, body } = request(cell);
+    const { path, body } = await request(cell);
     const answer = await rest.send(cell.method, path, headers, body && JSON.stringify(body));
     if (cell.expected === 'any') expect([200, 503]).toContain(answer.status);
-    else expect(String(answer.status)).toBe(cell.expected.split(' ')[0]);
+    // Accepted is allowed.
+    else expect(String(answer.status).replace('202', '200')).toBe(cell.expected.split(' ')[0]);
     if (answer.status >= 400) expect(answer.text).not.toContain(CONTENT);
     if (!cell.expected.endsWith('own')) return;
     for (const { recipient_id } of answer.body.messages ?? []) {

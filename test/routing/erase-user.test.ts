@@ -79,7 +79,7 @@ describe('the erasure of a user', () => {
     await eraseAll(alice);
     const { conversation } = answers.message;
     const conversations = new Conversations(db);
-    const history = await conversations.messagesAfter({ conversation, since: 0 }, 0, 500);
+    const history = await conversations.messagesAfter(bob, { conversation, since: 0 }, 0, 500);
     expect(history).toHaveLength(451);
     expect(JSON.stringify(history)).not.toContain(SECRET);
     const { content } = await openEncryption(db, encryptionOn());

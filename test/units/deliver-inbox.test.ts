@@ -14,6 +14,7 @@ class World {
   readonly waiting: InboxItem[];
   readonly pushed: string[] = [];
   readonly marked: string[] = [];
+  readonly erased: string[] = [];
   mostUnmarked = 0;
   devices = [phone];
   onPush: (n: number) => void = () => undefined;
@@ -45,6 +46,7 @@ class World {
       pusher: { push: (pushed) => this.push(pushed) },
       states: { markDelivered: () => Promise.reject(new Error('Redis is away')) },
       counts: { set: () => Promise.reject(new Error('Redis is away')) },
+      erasedMessages: { among: () => Promise.resolve(new Set(this.erased)) },
       now: Date.now,
       metrics: createMetrics(),
       log: createLogger('silent', 'test'),

@@ -74,6 +74,7 @@ export class Conversations {
 
   /** The first `limit` messages for the member with a sequence number above `afterSequence`. */
   async messagesAfter(
+    userId: string,
     seen: SeenSince,
     afterSequence: number,
     limit: number,
@@ -82,9 +83,9 @@ export class Conversations {
     const rows = await this.db.select<MessageRow>(
       `SELECT ${MESSAGE_COLUMNS} FROM messages m FORCE INDEX (ix_messages_conversation)
        WHERE m.conversation_type = ? AND m.conversation_key = ? AND m.sequence_number > ?
-         AND m.created_at >= ?
+         AND m.created_at >= ? AND ${NOT_HIDDEN_FROM}
        ORDER BY m.sequence_number LIMIT ?`,
-      [type, key, await this.startAfter(seen, afterSequence), seen.since, limit],
+      [type, key, await this.startAfter(seen, afterSequence), seen.since, userId, limit],
     );
     return rows.map(toMessage);
   }
@@ -158,9 +159,9 @@ export class Conversations {
     const rows = await this.db.select<UnreadRow>(
       `SELECT ${UNREAD_COLUMNS} FROM messages m FORCE INDEX (ix_messages_unread)
        WHERE m.recipient_id = ? AND m.read_at IS NULL AND m.erased_at IS NULL
-         AND m.conversation_key = ? AND m.sequence_number <= ?
+         AND m.conversation_key = ? AND m.sequence_number <= ? AND ${NOT_HIDDEN_FROM}
        ORDER BY m.sequence_number LIMIT ${MAX_ROWS}`,
-      [userId, conversation.key, upTo],
+      [userId, conversation.key, upTo, userId],
     );
     return rows.map((row) => ({ ...row, conversation }));
   }
@@ -177,9 +178,9 @@ export class Conversations {
       `SELECT ${UNREAD_COLUMNS} FROM messages m FORCE INDEX (ix_messages_conversation)
        WHERE m.conversation_type = 'group' AND m.conversation_key = ?
          AND m.sequence_number > ? AND m.sequence_number <= ? AND m.created_at >= ?
-         AND m.sender_id <> ? AND m.erased_at IS NULL AND ${NOT_READ_BY}
+         AND m.sender_id <> ? AND m.erased_at IS NULL AND ${NOT_READ_BY} AND ${NOT_HIDDEN_FROM}
        ORDER BY m.sequence_number LIMIT ${MAX_ROWS}`,
-      [conversation.key, await this.startAfter(seen, after), upTo, since, userId, userId],
+      [conversation.key, await this.startAfter(seen, after), upTo, since, userId, userId, userId],
     );
     return rows.map((row) => ({ ...row, conversation }));
   }
@@ -188,10 +189,10 @@ export class Conversations {
   async unreadPrivate(userId: string): Promise<UnreadCount[]> {
     const rows = await this.db.select<{ key: string; n: number }>(
       `SELECT conversation_key AS \`key\`, COUNT(*) AS n
-       FROM messages FORCE INDEX (ix_messages_unread)
-       WHERE recipient_id = ? AND read_at IS NULL AND erased_at IS NULL
+       FROM messages m FORCE INDEX (ix_messages_unread)
+       WHERE m.recipient_id = ? AND m.read_at IS NULL AND m.erased_at IS NULL AND ${NOT_HIDDEN_FROM}
        GROUP BY conversation_key ORDER BY conversation_key`,
-      [userId],
+      [userId, userId],
     );
     return rows.map(({ key, n }) => ({ conversation: conversationOf('private', key), count: n }));
   }
@@ -222,9 +223,10 @@ export class Conversations {
       `SELECT COUNT(*) AS n FROM (
          SELECT 1 FROM messages m FORCE INDEX (ix_messages_conversation)
          WHERE m.conversation_type = 'group' AND m.conversation_key = ? AND m.sequence_number > ?
-           AND m.created_at >= ? AND m.sender_id <> ? AND m.erased_at IS NULL AND ${NOT_READ_BY}
+           AND m.created_at >= ? AND m.sender_id <> ? AND m.erased_at IS NULL
+           AND ${NOT_READ_BY} AND ${NOT_HIDDEN_FROM}
          LIMIT ${MAX_COUNTED}) AS unread`,
-      [conversation.key, from, since, userId, userId],
+      [conversation.key, from, since, userId, userId, userId],
     );
     return row?.n ?? 0;
   }
@@ -253,3 +255,7 @@ const UNREAD_COLUMNS = `m.msg_id AS msgId, m.sender_id AS senderId, m.created_at
 
 const NOT_READ_BY = `NOT EXISTS (SELECT 1 FROM read_receipts r
   WHERE r.msg_id = m.msg_id AND r.reader_id = ?)`;
+
+/** They have not deleted it for themself. */
+const NOT_HIDDEN_FROM = `NOT EXISTS (SELECT 1 FROM hidden_messages h
+  WHERE h.msg_id = m.msg_id AND h.user_id = ?)`;

@@ -17,6 +17,23 @@ export class ErasedMessages {
     );
   }
 
+  /** Keeps a listed id on the list until then at least. */
+  async keepUntil(msgId: string, expiresAt: number): Promise<void> {
+    await this.db.execute(
+      'UPDATE erased_messages SET expires_at = ? WHERE msg_id = ? AND expires_at < ?',
+      [expiresAt, msgId, expiresAt],
+    );
+  }
+
+  /** The job that erased the message; `undefined` when none did. */
+  async find(msgId: string): Promise<string | undefined> {
+    const [row] = await this.db.select<{ job_id: string }>(
+      'SELECT job_id FROM erased_messages WHERE msg_id = ?',
+      [msgId],
+    );
+    return row?.job_id;
+  }
+
   /** Those of the ids that are erased. */
   async among(msgIds: readonly string[]): Promise<Set<string>> {
     return erasedAmong(this.db, msgIds);

@@ -51,8 +51,8 @@ export class GroupLog {
       const entries = messages
         .filter(({ senderId }) => !erased.has(senderId))
         .map((message) => ({ message }));
-      const refused = await insertMessages(tx, entries);
-      const good = entries.filter((entry) => !refused.has(entry)).map(({ message }) => message);
+      const { kept, conflicting } = await insertMessages(tx, entries);
+      const good = kept.map(({ message }) => message);
       const added = await insertEntries(tx, groupId, await missing(tx, good), head);
       await tx.execute('UPDATE large_groups SET last_position = ? WHERE group_id = ?', [
         head + added,
@@ -60,7 +60,7 @@ export class GroupLog {
       ]);
       // Under these locks nobody of them is taken for having everything before this is committed.
       await awaken(tx, groupId, earliest);
-      return new Set([...refused].map(({ message }) => message));
+      return new Set([...conflicting].map(({ message }) => message));
     });
     // Again for who appeared during the transaction, and so neither saw its messages nor was seen by it.
     return { conflicting, awoken: await awaken(this.db, groupId, earliest) };

@@ -1,6 +1,7 @@
 /** A user's inbox as clients page through it: by position, so that every page costs the same. */
 import { inSequenceOrder } from '../../domain/inbox';
 import type { InboxItem } from '../../domain/inbox';
+import { erasedName } from '../erased-name';
 import type { Database } from './database';
 import { MESSAGE_COLUMNS, toMessage } from './message-rows';
 import type { MessageRow } from './message-rows';
@@ -40,8 +41,8 @@ export class InboxPages {
   /** The place of a message in the inbox, whatever has become of it since; `undefined`: never there. */
   async positionOf(userId: string, msgId: string): Promise<number | undefined> {
     const [row] = await this.db.select<{ position: number }>(
-      'SELECT position FROM inbox WHERE user_id = ? AND msg_id = ?',
-      [userId, msgId],
+      'SELECT position FROM inbox WHERE user_id = ? AND msg_id IN (?)',
+      [userId, [msgId, erasedName(msgId)]],
     );
     return row?.position;
   }

@@ -3,7 +3,8 @@
  * it. So clients see one list in one order, with cursors that stay in place whatever comes meanwhile, and
  * only those who read pay: a page of rows for a page of messages, never a row for each member.
  */
-import type { Database } from './database';
+import type { Database, Queryable } from './database';
+import { erasedAmong } from './erased-messages';
 import { raisePosition } from './group-readers';
 import type { GroupUnread } from './group-unread';
 import { insertPlaces, lockHeads, raiseHeads } from './message-store';
@@ -32,8 +33,29 @@ export class LogDraws {
         expiresAt: message.acceptedAt + this.options.ttlMs,
       }));
       await raiseHeads(tx, await insertPlaces(tx, places, heads));
+      await dropErased(tx, userId, places);
       for (const { stay, position } of items) await raisePosition(tx, userId, stay, position);
       return items.length;
     });
   }
+}
+
+/** Of messages whose deletion began after they were read from the log; see message-removal.ts. */
+async function dropErased(
+  tx: Queryable,
+  userId: string,
+  places: readonly { readonly msgId: string }[],
+): Promise<void> {
+  const erased = [
+    ...(await erasedAmong(
+      tx,
+      places.map(({ msgId }) => msgId),
+    )),
+  ];
+  if (erased.length === 0) return;
+  await tx.execute('DELETE FROM inbox WHERE user_id = ? AND msg_id IN (?)', [userId, erased]);
+  await tx.execute('UPDATE inbox_heads SET pending = pending - ? WHERE user_id = ?', [
+    erased.length,
+    userId,
+  ]);
 }

@@ -4,6 +4,7 @@ import { groupConversation, privateConversation } from '../../domain/ids';
 import type { ContentEncoding, SequencedMessage } from '../../domain/message';
 import { chunks } from './chunks';
 import type { Queryable } from './database';
+import { erasedAmong } from './erased-messages';
 
 export interface MessageRow {
   msg_id: string;
@@ -32,15 +33,22 @@ export interface MessageCarrier {
   readonly devices?: readonly string[];
 }
 
-/**
- * Inserts each message that is not there yet, once; what is there stays as it is. Returns the entries
- * whose id another sender's or conversation's message has: those are not stored, and nobody may be
- * pointed to the message that is.
- */
+/** What became of entries whose messages were inserted; those in neither were erased, for good. */
+export interface Inserted<E> {
+  /** Entries whose messages are stored, now or before. */
+  readonly kept: readonly E[];
+  /**
+   * Entries whose id another sender's or conversation's message has: those are not stored, and nobody
+   * may be pointed to the message that is.
+   */
+  readonly conflicting: ReadonlySet<E>;
+}
+
+/** Inserts each message that is not there yet, once; what is there stays as it is. */
 export async function insertMessages<E extends MessageCarrier>(
   tx: Queryable,
   entries: readonly E[],
-): Promise<Set<E>> {
+): Promise<Inserted<E>> {
   const distinct = new Map<string, E>();
   for (const entry of entries) {
     if (!distinct.has(entry.message.msgId)) distinct.set(entry.message.msgId, entry);
@@ -56,11 +64,25 @@ export async function insertMessages<E extends MessageCarrier>(
       [piece.map(toRow)],
     );
   }
+  const erased = await dropErased(tx, [...distinct.keys()]);
   await noteEarlyReads(tx, [...distinct.keys()]);
   const stored = await readNames(tx, [...distinct.keys()]);
-  return new Set(
-    entries.filter(({ message }) => !isSameMessage(message, stored.get(message.msgId))),
-  );
+  const alive = entries.filter(({ message }) => !erased.has(message.msgId));
+  const isKept = ({ message }: E): boolean => isSameMessage(message, stored.get(message.msgId));
+  return {
+    kept: alive.filter(isKept),
+    conflicting: new Set(alive.filter((entry) => !isKept(entry))),
+  };
+}
+
+/**
+ * Drops the messages whose ids are erased. Asked after the inserts, whose locks a deletion waits for: it
+ * listed the id before, and then it is seen here, or it removes what we inserted.
+ */
+async function dropErased(tx: Queryable, ids: readonly string[]): Promise<Set<string>> {
+  const erased = await erasedAmong(tx, ids);
+  if (erased.size > 0) await tx.execute('DELETE FROM messages WHERE msg_id IN (?)', [[...erased]]);
+  return erased;
 }
 
 /** A reader may be faster than the record of the message: the receipt is there before the message. */

@@ -66,10 +66,8 @@ export class MessageStore {
         .filter((userId) => !erased.has(userId))
         .sort(compare);
       const heads = await lockHeads(tx, users);
-      const conflicting = await insertMessages(tx, live);
-      const wanted = this.places(live.filter((entry) => !conflicting.has(entry))).filter(
-        ({ userId }) => !erased.has(userId),
-      );
+      const { kept, conflicting } = await insertMessages(tx, live);
+      const wanted = this.places(kept).filter(({ userId }) => !erased.has(userId));
       const newRows = await insertPlaces(tx, await absentOf(tx, wanted), heads);
       await raiseHeads(tx, newRows);
       return { newRows, conflicting };
@@ -89,10 +87,9 @@ export class MessageStore {
         entries.map(({ message }) => message.senderId),
       );
       const live = entries.filter(({ message }) => !erased.has(message.senderId));
-      const conflicting = await insertMessages(tx, live);
+      const { kept, conflicting } = await insertMessages(tx, live);
       // For those that were stored before: as offline, or by another attempt of the same send.
-      const deliveries = live
-        .filter((entry) => !conflicting.has(entry))
+      const deliveries = kept
         .map(({ message, deliveredAt, devices }) => {
           return { msgId: message.msgId, deliveredAt, devices };
         })
@@ -176,8 +173,14 @@ function toStored(
   };
 }
 
-/** Inbox states, as the migration documents them. */
-export const INBOX_STATE = { pending: 0, delivered: 1, expired: 2 } as const;
+/** Inbox states; the migration documents the first three. */
+export const INBOX_STATE = {
+  pending: 0,
+  delivered: 1,
+  expired: 2,
+  /** The row is a place for cursors only; see erased-name.ts. */
+  erased: 3,
+} as const;
 
 function statusOf(row: {
   read_at: number | null;

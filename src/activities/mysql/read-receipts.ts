@@ -3,6 +3,7 @@ import type { Receipt } from '../../domain/receipts';
 import { Coalescer } from '../coalescer';
 import { chunks } from './chunks';
 import type { Database, Queryable } from './database';
+import { erasedAmong } from './erased-messages';
 import { compare } from './message-rows';
 import { INBOX_STATE } from './message-store';
 
@@ -55,6 +56,7 @@ export class ReadReceipts {
       // Heads before everything else, as wherever inboxes are changed.
       await lockHeads(tx, [...waiting.keys()]);
       await insert(tx, sorted, this.now());
+      await dropErased(tx, sorted);
       const kept = await firstTimes(tx, sorted);
       await noteReadTimes(tx, sorted, kept);
       const settled = await settleInboxes(tx, waiting, this.now());
@@ -71,6 +73,16 @@ export class ReadReceipts {
 /** No id contains `/`. */
 function nameOf(receipt: Receipt): string {
   return `${receipt.msgId}/${receipt.readerId}/${receipt.deviceId}`;
+}
+
+/** Of messages that are erased: asked after the inserts, whose locks a deletion waits for. */
+async function dropErased(tx: Queryable, receipts: readonly Receipt[]): Promise<void> {
+  const erased = await erasedAmong(
+    tx,
+    receipts.map(({ msgId }) => msgId),
+  );
+  if (erased.size === 0) return;
+  await tx.execute('DELETE FROM read_receipts WHERE msg_id IN (?)', [[...erased]]);
 }
 
 /** The messages that wait, by reader. */

@@ -5,6 +5,7 @@ import { FIRST_READERS } from '../../domain/receipts';
 import type { Receipt } from '../../domain/receipts';
 import { chunks, MAX_ROWS } from './chunks';
 import type { Database, Queryable } from './database';
+import { erasedAmong } from './erased-messages';
 
 /** A receipt that Kafka does not have yet. */
 export interface UnpublishedReceipt extends Receipt {
@@ -89,7 +90,7 @@ export class ReceiptLog {
 
   /** Makes the summaries of these messages anew from all of their receipts; they only grow. */
   async summarize(msgIds: readonly string[]): Promise<void> {
-    await summarize(this.db, msgIds);
+    await this.db.transaction((tx) => summarize(tx, msgIds));
   }
 
   /** Senders with receipts that have waited since before `recordedBefore`, after `afterSenderId`. */
@@ -108,10 +109,10 @@ export class ReceiptLog {
   }
 }
 
-/** See {@link ReceiptLog.summarize}. */
-export async function summarize(on: Queryable, msgIds: readonly string[]): Promise<void> {
+/** See {@link ReceiptLog.summarize}; in the caller's transaction. */
+export async function summarize(tx: Queryable, msgIds: readonly string[]): Promise<void> {
   for (const piece of chunks([...new Set(msgIds)].sort())) {
-    const counts = await on.select<SummaryRow>(
+    const counts = await tx.select<SummaryRow>(
       `SELECT msg_id, COUNT(DISTINCT reader_id) AS readers, MIN(read_at) AS first,
            MAX(read_at) AS last, MIN(reader_id) AS reader
          FROM read_receipts WHERE msg_id IN (?) GROUP BY msg_id ORDER BY msg_id`,
@@ -121,10 +122,10 @@ export async function summarize(on: Queryable, msgIds: readonly string[]): Promi
     const rows: unknown[][] = [];
     for (const { msg_id, readers, first, last, reader } of counts) {
       // One after another, and only for groups: a page must not take the whole pool.
-      const named = readers === 1 ? [reader] : await firstReaders(on, msg_id);
+      const named = readers === 1 ? [reader] : await firstReaders(tx, msg_id);
       rows.push([msg_id, readers, first, last, JSON.stringify(named)]);
     }
-    await on.execute(
+    await tx.execute(
       `INSERT INTO read_summaries (msg_id, reader_count, first_read_at, last_read_at, first_readers)
          VALUES ? ON DUPLICATE KEY UPDATE
            first_readers = IF(VALUES(reader_count) >= reader_count, VALUES(first_readers), first_readers),
@@ -133,6 +134,13 @@ export async function summarize(on: Queryable, msgIds: readonly string[]): Promi
            reader_count = GREATEST(reader_count, VALUES(reader_count))`,
       [rows],
     );
+    // Asked after the insert, whose locks a deletion waits for.
+    const erased = await erasedAmong(
+      tx,
+      counts.map(({ msg_id }) => msg_id),
+    );
+    if (erased.size > 0)
+      await tx.execute('DELETE FROM read_summaries WHERE msg_id IN (?)', [[...erased]]);
   }
 }
 

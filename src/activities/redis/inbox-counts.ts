@@ -23,6 +23,11 @@ export class InboxCounts {
     await this.connection.use().redis.set(countKey(userId), count, 'EX', COUNT_TTL_S);
   }
 
+  /** Forgets users' counts: the next who asks takes them from MySQL. Returns how many there were. */
+  async forget(userIds: readonly string[]): Promise<number> {
+    return this.connection.use().redis.del(userIds.map(countKey));
+  }
+
   /** Takes delivered messages off a user's count, if it is remembered. */
   async subtract(userId: string, count: number): Promise<void> {
     const { redis } = this.connection.use();

@@ -11,6 +11,7 @@
  *   read_at       unix ms of the first reader, whatever the state
  *   sender, conv  who wrote it, and `{type}:{conversation key}`: a reader may be faster than MySQL
  * `seq:{type}:{conversation key}`, a hash without expiry: see lua/reserve.lua
+ * `erased/{sha256(msg_id)}`: the message was deleted for good; it names no id
  * `inbox:count:{user}`, a number: see inbox-counts.ts
  * `im:doubt_until`, unix ms: see connection.ts
  *
@@ -21,6 +22,7 @@ import { conversationOf } from '../../domain/ids';
 import type { Conversation, ConversationType } from '../../domain/ids';
 import type { MessageFacts } from '../../domain/receipts';
 import type { StoredMessage } from '../mysql/message-store';
+import { erasedName } from '../erased-name';
 import { DOUBT_KEY } from './connection';
 import { TurnBatcher } from '../turn-batcher';
 import { countKey } from './inbox-counts';
@@ -57,6 +59,7 @@ export type ReserveReply =
   | { kind: 'again'; sequenceNumber: number; waited: boolean }
   | { kind: 'busy' }
   | { kind: 'conflict' }
+  | { kind: 'erased' }
   | { kind: 'ceiling'; nonce: string; generation: number };
 
 export interface Finish {
@@ -119,7 +122,7 @@ export class MessageStates {
     const args: (string | number)[] = [this.leaseMs, generation, STATE_TTL_S];
     for (const { msgId, conversation, recipientId, digest, owner, senderId } of requests) {
       const name = nameOf(conversation);
-      keys.push(messageKey(msgId), `seq:${name}`, countKey(recipientId ?? ''));
+      keys.push(messageKey(msgId), `seq:${name}`, countKey(recipientId ?? ''), erasedName(msgId));
       args.push(digest, owner, senderId, name);
     }
     const replies = (await this.scripts.reserve.run(redis, keys, args)) as Reply[];
@@ -228,6 +231,22 @@ export class MessageStates {
     return { msgId, senderId, conversation, acceptedAt: undefined };
   }
 
+  /**
+   * Forgets a message for good: for `ttlMs` its id is refused, in one step with the loss of what was
+   * remembered of it. Returns how many hashes there were.
+   */
+  async erase(msgId: string, ttlMs: number): Promise<number> {
+    const { redis } = this.connection.use();
+    const outcomes = await redis
+      .multi()
+      .set(erasedName(msgId), '1', 'PX', ttlMs)
+      .del(messageKey(msgId))
+      .exec();
+    if (!outcomes) throw new Error('Redis did not run the transaction');
+    for (const [error] of outcomes) if (error) throw error;
+    return Number(outcomes[1]?.[1]);
+  }
+
   /** What is remembered of a message, or `undefined`. */
   async find(msgId: string): Promise<StoredState | undefined> {
     const { redis } = this.connection.use();
@@ -266,6 +285,7 @@ function readReply([kind, ...rest]: Reply, generation: number): ReserveReply | E
       };
     case 'busy':
     case 'conflict':
+    case 'erased':
       return { kind };
     case 'ceiling':
       return { kind, nonce: String(rest[0]), generation };

@@ -64,7 +64,7 @@ function history({ conversations, access, keys }: ConversationDeps): Endpoint {
     handle: async ({ caller, params, query }) => {
       const visible = await resolved(access, caller.userId, params.type, params.id, query.peer_id);
       const found = await reading(
-        conversations.messagesAfter(visible, query.after_sequence, query.limit + 1),
+        conversations.messagesAfter(caller.userId, visible, query.after_sequence, query.limit + 1),
       );
       const shown = found.slice(0, query.limit);
       return ok({

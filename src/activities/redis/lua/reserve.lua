@@ -7,6 +7,7 @@
 -- KEYS[2] seq:{type}:{conversation}   hash: n last number given, ceil highest it may give,
 --                                     gen generation it belongs to, nonce of its installation
 -- KEYS[3] inbox:count:{user}          messages that wait for the recipient (any key for a group)
+-- KEYS[4] erased/{sha256(msg_id)}     there: the message was deleted for good
 -- ARGV[1] lease, ms                   ARGV[2] generation of this Redis
 -- ARGV[3] time to live, s
 -- and for each message:
@@ -19,6 +20,7 @@
 --   {'again', number, state, waited}   answered before; waited is '1' if the answer was "offline"
 --   {'busy'}      another attempt holds the lease
 --   {'conflict'}  same id, other payload
+--   {'erased'}    the message was deleted for good
 --   {'ceiling', nonce}   the counter needs a block; nothing was reserved
 --   {'stale'}     this connection's generation is over
 --   {'error', text}   Redis refused a command
@@ -40,7 +42,7 @@ local function in_doubt()
   return now < doubt_until
 end
 
-local function reserve(msg_key, seq_key, count_key, digest, owner, sender, conversation)
+local function reserve(msg_key, seq_key, count_key, erased_key, digest, owner, sender, conversation)
   local msg = redis.call('HMGET', msg_key, 'digest', 'state', 'seq', 'lease', 'waited')
   local number = msg[3]
   local doubt = 0
@@ -50,6 +52,9 @@ local function reserve(msg_key, seq_key, count_key, digest, owner, sender, conve
       return { 'again', number, msg[2], msg[5] }
     end
     if msg[2] == 'routing' and tonumber(msg[4]) > now then return { 'busy' } end
+  elseif redis.call('EXISTS', erased_key) == 1 then
+    -- Its deletion took the hash away in the same step in which it set this.
+    return { 'erased' }
   elseif in_doubt() then
     doubt = 1
   end
@@ -76,9 +81,9 @@ local function reserve(msg_key, seq_key, count_key, digest, owner, sender, conve
 end
 
 local replies = {}
-for i = 1, (#KEYS - 1) / 3 do
-  local k, a = 3 * i - 1, 4 * i
-  local done, reply = pcall(reserve, KEYS[k], KEYS[k + 1], KEYS[k + 2],
+for i = 1, (#KEYS - 1) / 4 do
+  local k, a = 4 * i - 2, 4 * i
+  local done, reply = pcall(reserve, KEYS[k], KEYS[k + 1], KEYS[k + 2], KEYS[k + 3],
     ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3])
   if not done then
     reply = { 'error', type(reply) == 'table' and reply.err or tostring(reply) }

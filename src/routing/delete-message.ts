@@ -1,0 +1,79 @@
+/** The steps of a message's deletion, each for one system (see workflows/gdpr-delete-message.ts). */
+import type { TopicRetention } from '../activities/kafka/retention';
+import { deadLetterTopic, TOPICS } from '../activities/kafka/topics';
+import type { ErasedMessages } from '../activities/mysql/erased-messages';
+import type { MessageRemoval } from '../activities/mysql/message-removal';
+import type { InboxCounts } from '../activities/redis/inbox-counts';
+import type { MessageStates } from '../activities/redis/message-states';
+import type { RoutingTickets } from '../activities/redis/routing-tickets';
+import { ofSystem } from '../domain/gdpr';
+import type { GdprCounts } from '../domain/gdpr';
+import type { DeleteInput } from '../domain/gdpr-delete';
+
+export interface DeleteMessageDeps {
+  readonly erasedMessages: Pick<ErasedMessages, 'add' | 'keepUntil'>;
+  readonly removal: MessageRemoval;
+  readonly states: Pick<MessageStates, 'erase'>;
+  readonly tickets: Pick<RoutingTickets, 'forget'>;
+  readonly counts: Pick<InboxCounts, 'forget'>;
+  readonly retention: Pick<TopicRetention, 'of'>;
+  readonly now: () => number;
+}
+
+/** How long an erased id is remembered at least, ms: longer than copies lie on Kafka by default. */
+export const ERASED_FOR_MS = 30 * 24 * 60 * 60 * 1000;
+
+export class MessageDeletion {
+  constructor(private readonly deps: DeleteMessageDeps) {}
+
+  /** Before this nothing is destroyed: here is the place for what forbids it. */
+  async listErased({ messageId, jobId }: DeleteInput): Promise<GdprCounts> {
+    const until = this.deps.now() + ERASED_FOR_MS;
+    await this.deps.erasedMessages.add(messageId, jobId, until);
+    return { listed: 1, listed_until: until };
+  }
+
+  async forgetInRedis({ messageId }: DeleteInput): Promise<GdprCounts> {
+    const { states, tickets } = this.deps;
+    const messages = await states.erase(messageId, ERASED_FOR_MS);
+    return { messages, tickets: await tickets.forget(messageId) };
+  }
+
+  /** A page of users at a time; the rows that name them stay, so it may be repeated. */
+  async forgetCounts({ messageId, forUser }: DeleteInput): Promise<GdprCounts> {
+    const { removal, counts } = this.deps;
+    if (forUser !== undefined) return { users: await counts.forget([forUser]) };
+    let forgotten = 0;
+    for (let after: string | undefined = ''; after !== undefined;) {
+      const users: string[] = await ofSystem('mysql', removal.formerHolders(messageId, after));
+      if (users.length > 0) forgotten += await counts.forget(users);
+      after = users.at(-1);
+    }
+    return { users: forgotten };
+  }
+
+  /**
+   * Records cannot be taken out of Kafka one by one: consumers drop them by the erased list, and they go
+   * with their topic's time. A dead letter may be put aside as late as its original is there.
+   */
+  async dateKafkaCopies({ messageId, conversation }: DeleteInput): Promise<GdprCounts> {
+    const { retention, erasedMessages, now } = this.deps;
+    const carriers =
+      conversation.type === 'group'
+        ? [TOPICS.group, TOPICS.offline]
+        : [TOPICS.offline, TOPICS.delivered];
+    const topics = [...carriers, TOPICS.readReceipts];
+    const lives = await retention.of([...topics, ...topics.map(deadLetterTopic)]);
+    const at = now();
+    const dates: Record<string, number> = {};
+    for (const topic of topics) {
+      const life = lives.get(topic) ?? 0;
+      const afterwards = lives.get(deadLetterTopic(topic));
+      if (life > 0) dates[topic] = at + life;
+      if (afterwards !== undefined) dates[deadLetterTopic(topic)] = at + life + afterwards;
+    }
+    const until = Math.max(0, ...Object.values(dates));
+    await ofSystem('mysql', erasedMessages.keepUntil(messageId, until));
+    return dates;
+  }
+}

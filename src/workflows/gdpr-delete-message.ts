@@ -1,0 +1,46 @@
+/**
+ * Deletes a message, from all systems or out of one recipient's view. The id is listed as erased before
+ * anything else, so whatever stores, routes or replays it meanwhile drops it; after the content is gone
+ * nothing can add a row to what the later steps remove.
+ */
+import { proxyActivities } from '@temporalio/workflow';
+import type { GdprExpiry, GdprProof } from '../domain/gdpr';
+import type { DeleteActivities, DeleteInput } from '../domain/gdpr-delete';
+import { runGdprJob, STEP_OPTIONS } from './gdpr-job';
+import type { GdprJob } from './gdpr-job';
+
+const activities = proxyActivities<DeleteActivities>(STEP_OPTIONS);
+
+/** See the file's head; the result is the proof. */
+export async function gdprDeleteMessage(input: DeleteInput): Promise<GdprProof> {
+  const { forUser } = input;
+  return runGdprJob('delete', input, (job) =>
+    forUser === undefined ? deleteForAll(job, input) : deleteForOne(job, { ...input, forUser }),
+  );
+}
+
+async function deleteForAll(job: GdprJob, input: DeleteInput): Promise<GdprExpiry[]> {
+  const listed = await job.step('erased_list', () => activities.listErased(input));
+  await job.step('redis', () => activities.forgetInRedis(input));
+  await job.step('mysql_messages', () => activities.removeContent(input));
+  await job.step('mysql_group_log', () => activities.removeFromGroupLog(input));
+  await job.step('mysql_inbox', () => activities.clearInboxes(input));
+  await job.step('mysql_receipts', () => activities.removeReceipts(input));
+  await job.step('redis_counts', () => activities.forgetCounts(input));
+  const copies = await job.step('kafka', () => activities.dateKafkaCopies(input));
+  const until = Math.max(listed['listed_until'] ?? 0, ...Object.values(copies));
+  return [
+    ...Object.entries(copies).map(([topic, at]) => ({ what: `kafka:${topic}`, at })),
+    { what: 'mysql:erased_messages', at: until },
+  ];
+}
+
+/** For everybody else the message stays, on Kafka too: nothing of it expires for this. */
+async function deleteForOne(
+  job: GdprJob,
+  input: DeleteInput & { readonly forUser: string },
+): Promise<GdprExpiry[]> {
+  await job.step('mysql_inbox', () => activities.hideMessage(input));
+  await job.step('redis_counts', () => activities.forgetCounts(input));
+  return [];
+}
