@@ -40,6 +40,7 @@ import type { Metrics } from './metrics';
 import { projectRoot } from './paths';
 import { createContentSteps } from './routing/content';
 import type { ContentSteps } from './routing/content';
+import { ExportKeys } from './routing/export-keys';
 import { GroupRouter } from './routing/group-message';
 import { OfflineStore } from './routing/offline-store';
 import { PrivateRouter } from './routing/private-message';
@@ -173,6 +174,7 @@ export async function openParts(config: Config, name: string) {
     draws: new LogDraws(database, groupUnread, { ttlMs }),
     mailbox: new Mailbox(inbox, readers, groupUnread),
     gdprJobs: new GdprJobs(database, Date.now),
+    exportKeys: new ExportKeys({ ...encryption, sealing: config.ENCRYPTION === 'on' }),
     redis,
     states: new MessageStates(redis, LEASE_MS),
     counts: new InboxCounts(redis),

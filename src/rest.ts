@@ -1,12 +1,14 @@
 /** The part of the server that REST needs alone: who calls, what they may ask, what follows from it. */
 import { AuditLog } from './activities/mysql/audit-log';
 import { Conversations } from './activities/mysql/conversations';
+import { ExportBundles } from './activities/mysql/export-bundles';
 import { InboxPages } from './activities/mysql/inbox-pages';
 import { ReadReceipts } from './activities/mysql/read-receipts';
 import { ReceiptPages } from './activities/mysql/receipt-pages';
 import { RateLimiter } from './activities/redis/rate-limiter';
 import { WakeClaims } from './activities/redis/wake-claims';
 import { conversationEndpoints } from './api/endpoints/conversations';
+import { exportEndpoints } from './api/endpoints/export';
 import { gdprEndpoints } from './api/endpoints/gdpr';
 import { offlineEndpoints } from './api/endpoints/offline';
 import { receiptEndpoints } from './api/endpoints/receipts';
@@ -16,8 +18,15 @@ import { TokenVerifier } from './api/rest/token-verifier';
 import type { Parts } from './parts';
 import { ConversationAccess } from './routing/conversation-access';
 import { OfflineInbox } from './routing/offline-inbox';
+import { ExportDownloads } from './routing/export-downloads';
+import { GdprRequests } from './routing/gdpr-requests';
+import { ExportReader } from './routing/read-export';
 import { ReadMarks } from './routing/read-marks';
+import { GdprStarts } from './temporal/gdpr-starts';
 import { ReceiptWakes } from './temporal/receipt-wakes';
+
+/** How long a call waits for the end of the job it has asked for, ms. */
+const JOB_WAIT_MS = 5_000;
 
 export interface Rest {
   readonly client: ClientOptions;
@@ -44,6 +53,23 @@ export async function createRest(parts: Parts): Promise<Rest> {
     wake: (senderId) => wakes.request(senderId),
     now,
   });
+  const audit = new AuditLog(database, now);
+  const starts = new GdprStarts({ ...parts, taskQueue: config.IM_TEMPORAL_TASK_QUEUE });
+  const requests = new GdprRequests({
+    jobs: parts.gdprJobs,
+    startJob: (job) => starts.start(job),
+    ended: (workflowId, ms) => starts.ended(workflowId, ms),
+    log,
+  });
+  const waitMs = Math.min(JOB_WAIT_MS, config.IM_HTTP_DEADLINE_MS / 2);
+  const downloads = new ExportDownloads({
+    reader: new ExportReader({
+      bundles: new ExportBundles(database),
+      exportKeys: parts.exportKeys,
+      now,
+    }),
+    audit,
+  });
   const client: ClientOptions = {
     endpoints: [
       ...offlineEndpoints(
@@ -52,7 +78,8 @@ export async function createRest(parts: Parts): Promise<Rest> {
       ),
       ...receiptEndpoints({ marks, pages: new ReceiptPages(database), conversations, access }),
       ...conversationEndpoints({ conversations, access, marks, keys: parts.encryption.content }),
-      ...gdprEndpoints({ jobs: parts.gdprJobs, audit: new AuditLog(database, now) }),
+      ...gdprEndpoints({ jobs: parts.gdprJobs, audit }),
+      ...exportEndpoints({ requests, jobs: parts.gdprJobs, downloads, waitMs }),
     ],
     tokens: await TokenVerifier.create({
       secret: config.JWT_SECRET,

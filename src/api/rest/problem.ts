@@ -23,6 +23,7 @@ export const PROBLEMS = {
   NOT_FOUND: [404, 'Not found'],
   METHOD_NOT_ALLOWED: [405, 'Method not allowed'],
   AMBIGUOUS_CONVERSATION: [409, 'Ambiguous conversation'],
+  GONE: [410, 'Gone'],
   BODY_TOO_LARGE: [413, 'Body too large'],
   UNSUPPORTED_MEDIA_TYPE: [415, 'Unsupported media type'],
   RATE_LIMITED: [429, 'Too many requests'],
