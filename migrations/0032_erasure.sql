@@ -26,4 +26,3 @@ ALTER TABLE messages
   -- Nobody has to read what is no more.
   DROP KEY ix_messages_unread,
   ADD KEY ix_messages_unread (recipient_id, read_at, erased_at, conversation_key, sequence_number);
-ALTER TABLE messages ADD KEY ix_messages_sender (sender_id, id), ADD KEY ix_messages_recipient (recipient_id, id);

@@ -284,6 +284,7 @@ export const SETTINGS = {
     30_000,
     'How long data keys are asked for, with retries, before a message is refused.',
   ),
+  IM_EXPORT_TTL_H: integer(72, 1, 720, "How long the export of a user's data can be fetched."),
   IM_SHUTDOWN_GRACE_MS: integer(
     10_000,
     100,

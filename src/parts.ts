@@ -44,6 +44,7 @@ import type { Metrics } from './metrics';
 import { projectRoot } from './paths';
 import { createContentSteps } from './routing/content';
 import type { ContentSteps } from './routing/content';
+import { ExportKeys } from './routing/export-keys';
 import { GroupRouter } from './routing/group-message';
 import { OfflineStore } from './routing/offline-store';
 import { PrivateRouter } from './routing/private-message';
@@ -186,6 +187,7 @@ export async function openParts(config: Config, name: string) {
     gdprJobs: new GdprJobs(database, Date.now),
     erasedMessages: new ErasedMessages(database, Date.now),
     removal: new MessageRemoval(database),
+    exportKeys: new ExportKeys({ ...encryption, sealing: config.ENCRYPTION === 'on' }),
     redis,
     states: new MessageStates(redis, LEASE_MS),
     counts: new InboxCounts(redis),

@@ -2,6 +2,7 @@
 import { AuditLog } from './activities/mysql/audit-log';
 import { Conversations } from './activities/mysql/conversations';
 import { ErasureConfirmations } from './activities/mysql/erasure-confirmations';
+import { ExportBundles } from './activities/mysql/export-bundles';
 import { InboxPages } from './activities/mysql/inbox-pages';
 import { ReadReceipts } from './activities/mysql/read-receipts';
 import { ReceiptPages } from './activities/mysql/receipt-pages';
@@ -10,6 +11,7 @@ import { WakeClaims } from './activities/redis/wake-claims';
 import { conversationEndpoints } from './api/endpoints/conversations';
 import { deletionEndpoints } from './api/endpoints/deletions';
 import { erasureEndpoints } from './api/endpoints/erasure';
+import { exportEndpoints } from './api/endpoints/export';
 import { gdprEndpoints } from './api/endpoints/gdpr';
 import { holdEndpoints } from './api/endpoints/holds';
 import { offlineEndpoints } from './api/endpoints/offline';
@@ -19,16 +21,18 @@ import { RateLimits } from './api/rest/rate-limits';
 import { TokenVerifier } from './api/rest/token-verifier';
 import type { Parts } from './parts';
 import { ConversationAccess } from './routing/conversation-access';
+import { ExportDownloads } from './routing/export-downloads';
 import { GdprRequests } from './routing/gdpr-requests';
 import { MessageAccess } from './routing/message-access';
 import { MessageDeletions } from './routing/message-deletions';
 import { OfflineInbox } from './routing/offline-inbox';
+import { ExportReader } from './routing/read-export';
 import { ReadMarks } from './routing/read-marks';
 import { GdprStarts } from './temporal/gdpr-starts';
 import { ReceiptWakes } from './temporal/receipt-wakes';
 
-/** How long a request about personal data is waited for before its job is told of, ms. */
-const JOB_WAIT_MS = 4_000;
+/** How long a call waits for the end of the job it has asked for, ms. */
+const JOB_WAIT_MS = 5_000;
 
 export interface Rest {
   readonly client: ClientOptions;
@@ -63,6 +67,15 @@ export async function createRest(parts: Parts): Promise<Rest> {
     ended: (workflowId, ms) => starts.ended(workflowId, ms),
     log,
   });
+  const waitMs = Math.min(JOB_WAIT_MS, config.IM_HTTP_DEADLINE_MS / 2);
+  const downloads = new ExportDownloads({
+    reader: new ExportReader({
+      bundles: new ExportBundles(database),
+      exportKeys: parts.exportKeys,
+      now,
+    }),
+    audit,
+  });
   const client: ClientOptions = {
     endpoints: [
       ...offlineEndpoints(
@@ -78,7 +91,7 @@ export async function createRest(parts: Parts): Promise<Rest> {
           jobs: parts.gdprJobs,
           requests,
         }),
-        waitMs: Math.min(JOB_WAIT_MS, config.IM_HTTP_DEADLINE_MS / 2),
+        waitMs,
       }),
       ...gdprEndpoints({ jobs: parts.gdprJobs, audit }),
       ...holdEndpoints({ holds: parts.holds, conversations }),
@@ -89,6 +102,7 @@ export async function createRest(parts: Parts): Promise<Rest> {
         audit,
         delayS: config.IM_ERASURE_DELAY_S,
       }),
+      ...exportEndpoints({ requests, jobs: parts.gdprJobs, downloads, waitMs }),
     ],
     erased: parts.erased,
     tokens: await TokenVerifier.create({

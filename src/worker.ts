@@ -12,6 +12,9 @@ import { TopicRetention } from './activities/kafka/retention';
 import { ensureTopics, partitionOf, TOPICS, topicSpecs } from './activities/kafka/topics';
 import { FanoutBacklog } from './activities/mysql/fanout-backlog';
 import { GroupDoubts } from './activities/mysql/group-doubts';
+import { ConsumerProgress } from './activities/kafka/consumer-progress';
+import { ExportBundles } from './activities/mysql/export-bundles';
+import { ExportRows } from './activities/mysql/export-rows';
 import { GroupLog } from './activities/mysql/group-log';
 import { GroupStays } from './activities/mysql/group-stays';
 import { ReceiptPusher } from './activities/gateway/receipt-pusher';
@@ -30,6 +33,7 @@ import { createMembershipConsumer } from './consumers/membership-changes';
 import { createOfflineConsumer } from './consumers/offline-messages';
 import type { DeliveryActivities } from './domain/delivery';
 import type { EraseActivities } from './domain/erasure';
+import type { ExportActivities } from './domain/export-workflow';
 import type { GdprJobActivities } from './domain/gdpr';
 import type { DeleteActivities } from './domain/gdpr-delete';
 import type { KeyActivities } from './domain/key-rotation';
@@ -46,9 +50,11 @@ import { InboxDelivery } from './routing/deliver-inbox';
 import { GroupFanout } from './routing/group-fanout';
 import { LargeGroups } from './routing/large-groups';
 import { MembershipWatch } from './routing/membership-watch';
+import { ExportWriter } from './routing/write-export';
 import { createActivities } from './temporal/activities';
 import { DeliveryRequests } from './temporal/delivery-requests';
 import { createDeleteActivities } from './temporal/delete-activities';
+import { createExportActivities } from './temporal/export-activities';
 import { createGdprActivities } from './temporal/gdpr-activities';
 import { GdprStarts } from './temporal/gdpr-starts';
 import { routeTicket } from './temporal/route-ticket';
@@ -63,6 +69,7 @@ const TOPICS_DEADLINE_MS = 60_000;
 const POSITIONS_DEADLINE_MS = 5_000;
 /** For one append of receipts, ms: nobody waits for them, and one that was given up has to be looked for. */
 const RECEIPT_APPEND_MS = 5_000;
+const HOUR_MS = 60 * 60 * 1000;
 
 export interface RunningWorker {
   readonly httpPort: number;
@@ -190,9 +197,16 @@ export async function startWorker(
 
   const router = createPrivateRouter(parts, createReservations(parts), content);
   const gdprStarts = new GdprStarts({ temporal, taskQueue, log });
+  // What an export waits for: all that was acknowledged before it is to be in it.
+  const stored = [
+    { topic: TOPICS.offline, groupId: `${config.IM_KAFKA_CLIENT_ID}-offline` },
+    { topic: TOPICS.delivered, groupId: `${config.IM_KAFKA_CLIENT_ID}-delivered` },
+    { topic: TOPICS.group, groupId: `${config.IM_KAFKA_CLIENT_ID}-group` },
+  ];
   const activities: DeleteActivities &
     DeliveryActivities &
     EraseActivities &
+    ExportActivities &
     GdprJobActivities &
     KeyActivities &
     ReceiptActivities &
@@ -226,6 +240,18 @@ export async function startWorker(
       jobs: parts.gdprJobs,
       startJob: (job) => gdprStarts.start(job),
       now: Date.now,
+      log,
+    }),
+    ...createExportActivities({
+      progress: new ConsumerProgress(parts.consumerKafka, stored),
+      writer: new ExportWriter({
+        rows: new ExportRows(database),
+        bundles: new ExportBundles(database),
+        exportKeys: parts.exportKeys,
+        content: parts.encryption.content,
+        ttlMs: config.IM_EXPORT_TTL_H * HOUR_MS,
+        now: Date.now,
+      }),
       log,
     }),
     routePrivateMessage: (ticket) => routeTicket(router, parts.tickets, ticket),

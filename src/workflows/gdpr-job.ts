@@ -104,18 +104,28 @@ export class GdprJob {
 
   /**
    * Does one step, or takes its outcome from the run before. `call` is idempotent; it is made again
-   * until it succeeds, or fails in a way that retrying cannot mend.
+   * until it succeeds, or fails in a way that retrying cannot mend. A long one tells how far it is.
    */
-  async step(name: string, call: () => Promise<GdprCounts>): Promise<GdprCounts> {
+  async step(
+    name: string,
+    call: (progress: (counts: GdprCounts) => Promise<void>) => Promise<GdprCounts>,
+  ): Promise<GdprCounts> {
     const before = this.steps.find((step) => step.name === name);
     if (before?.state === 'done') return before.counts;
     const startedAt = before?.startedAt ?? Date.now();
-    this.put({ name, state: 'running', startedAt, counts: {} });
-    const counts = await this.patiently(call, (waitingFor) =>
-      this.put({ name, state: 'waiting', waitingFor, startedAt, counts: {} }),
+    let counts: GdprCounts = {};
+    const progress = async (soFar: GdprCounts): Promise<void> => {
+      counts = soFar;
+      this.put({ name, state: 'running', startedAt, counts });
+      await this.recordNowAndThen();
+    };
+    this.put({ name, state: 'running', startedAt, counts });
+    counts = await this.patiently(
+      () => call(progress),
+      (waitingFor) => this.put({ name, state: 'waiting', waitingFor, startedAt, counts }),
     );
     this.put({ name, state: 'done', startedAt, finishedAt: Date.now(), counts });
-    if (Date.now() - this.recordedAt >= RECORD_EVERY_MS) await this.record();
+    await this.recordNowAndThen();
     return counts;
   }
 
@@ -123,6 +133,10 @@ export class GdprJob {
   note(remark: string): void {
     this.remark = remark;
     this.describe(this.state);
+  }
+
+  private async recordNowAndThen(): Promise<void> {
+    if (Date.now() - this.recordedAt >= RECORD_EVERY_MS) await this.record();
   }
 
   /** Writes down how far the job is; when that cannot be done now, later will do. */
@@ -206,10 +220,10 @@ export class GdprJob {
   /** For the UI: a line for each step. */
   private describe(state: string): void {
     const lines = this.steps.map(({ name, state: at, waitingFor, counts }) => {
-      if (at === 'waiting') return `- ${name}: waits for ${waitingFor ?? name}`;
-      if (at === 'running') return `- ${name}: under way`;
       const found = Object.entries(counts).map(([what, count]) => `${what} ${count}`);
-      return `- ${name}: done${found.length > 0 ? ` (${found.join(', ')})` : ''}`;
+      const soFar = found.length > 0 ? ` (${found.join(', ')})` : '';
+      if (at === 'waiting') return `- ${name}: waits for ${waitingFor ?? name}${soFar}`;
+      return `- ${name}: ${at === 'running' ? 'under way' : 'done'}${soFar}`;
     });
     const head = this.remark === '' ? [] : [this.remark, ''];
     setCurrentDetails([`**${state}**`, '', ...head, ...lines].join('\n'));

@@ -8,6 +8,7 @@ import { Holds } from '../../src/activities/mysql/holds';
 import { MessageStore } from '../../src/activities/mysql/message-store';
 import { groupConversation } from '../../src/domain/ids';
 import { projectRoot } from '../../src/paths';
+import { exportParts, writeBundle } from '../support/exports';
 import { unique } from '../support/ids';
 import { openDatabase } from '../support/mysql';
 import { message, offline } from '../support/records';
@@ -23,6 +24,8 @@ interface Cell {
   readonly path: string;
   readonly variant: 'private' | 'group';
   readonly another: boolean;
+  /** Asked for the sender's, whoever asks. */
+  readonly ofSender: boolean;
   readonly role: string;
   readonly expected: string;
 }
@@ -48,7 +51,8 @@ function cells(): Cell[] {
         const role = head[i + 1] ?? '';
         const name = `${method} ${endpoints} as ${variant} by ${role} is ${cell}`;
         const another = endpoints.includes('(of another)');
-        return { name, method, path, variant, another, role, expected: cell };
+        const ofSender = endpoints.includes('of the sender');
+        return { name, method, path, variant, another, ofSender, role, expected: cell };
       }),
     ),
   );
@@ -69,10 +73,11 @@ describe('who may do what', () => {
   let rest: RestClient;
   let jobId: string;
   let holdId: string;
+  let bundleJobId: string;
 
   beforeAll(async () => {
-    // No worker runs: a deletion is taken, and waited for no longer than this allows.
-    system = await startSystem({ IM_HTTP_DEADLINE_MS: '3000' });
+    // No worker runs: a job is taken, and waited for no longer than half of this.
+    system = await startSystem({ IM_HTTP_DEADLINE_MS: '2000' });
     db = await openDatabase();
     rest = new RestClient(`http://127.0.0.1:${system.server.httpPort}`);
     const { sender = '', recipient = '', member = '' } = users;
@@ -101,6 +106,7 @@ describe('who may do what', () => {
       placedBy: 'officer',
     });
     holdId = hold.holdId;
+    bundleJobId = await exportedJob(sender);
   });
   afterAll(async () => {
     await db.close();
@@ -121,12 +127,31 @@ describe('who may do what', () => {
     ]);
   }
 
+  /** A job that has made an export of the user. */
+  async function exportedJob(userId: string): Promise<string> {
+    const jobs = new GdprJobs(db, Date.now);
+    const { job } = await jobs.request({
+      kind: 'export',
+      userId,
+      requestedBy: userId,
+      requestedRole: 'own',
+      name: unique('export'),
+      workflowId: (id) => id,
+      input: { userId },
+      audit: { action: 'user.export', subjectKind: 'user', subjectId: userId },
+    });
+    await writeBundle(await exportParts(db), userId, job.jobId);
+    await jobs.finish({ jobId: job.jobId, state: 'done', steps: [], expires: [] });
+    return job.jobId;
+  }
+
   async function request({
     method,
     path,
     variant,
     role,
     another,
+    ofSender,
   }: Cell): Promise<{ path: string; body?: object }> {
     const { sender = '', recipient = '' } = users;
     if (path === '/api/v1/messages/{msg_id}') {
@@ -148,6 +173,10 @@ describe('who may do what', () => {
         return { path, body: { user_id: unique('held'), reason: `asked for by ${role}` } };
       case '/api/v1/gdpr/holds/{id}':
         return { path: path.replace('{id}', holdId) };
+      case '/api/v1/export':
+        return { path: ofSender ? `${path}?user_id=${sender}` : path };
+      case '/api/v1/gdpr/jobs/{id}/bundle':
+        return { path: path.replace('{id}', bundleJobId) };
       case '/api/v1/gdpr/jobs/{id}':
         return { path: path.replace('{id}', jobId) };
       case '/api/v1/conversations/read':

@@ -85,7 +85,7 @@ export class RestClient {
     const answer: Answer = {
       status: response.status,
       headers: response.headers,
-      body: (type.includes('json') && text !== '' ? JSON.parse(text) : {}) as Body,
+      body: (isJson(type) && text !== '' ? JSON.parse(text) : {}) as Body,
       text,
     };
     await this.validate(method, path, type.split(';')[0] ?? '', answer);
@@ -118,7 +118,7 @@ export class RestClient {
     const schema = form.content?.[type]?.schema;
     if (!schema) throw new Error(`${where} ${type} is not in the OpenAPI document`);
     const validate = this.validator(`${where} ${type}`, schema, document);
-    if (validate(type.includes('json') ? answer.body : answer.text)) return;
+    if (validate(isJson(type) ? answer.body : answer.text)) return;
     throw new Error(`${where}: ${this.ajv.errorsText(validate.errors)}`);
   }
 
@@ -130,6 +130,11 @@ export class RestClient {
     }
     return validate;
   }
+}
+
+/** Not of NDJSON, which is a text of several. */
+function isJson(type: string): boolean {
+  return /[/+]json/.test(type);
 }
 
 function operationFor(

@@ -44,6 +44,7 @@ export const wireJob = z.object({
       counts: z.record(z.string(), z.number()).describe('What was found and done.'),
     }),
   ),
+  download_url: z.string().optional().describe('Of an export that is done: where its bundle is.'),
   expires: z
     .array(z.object({ what: z.string(), at: time }))
     .describe('What is not removed but goes by itself, and when the last of it is gone.'),
@@ -70,8 +71,15 @@ export function jobToWire(job: GdprJob, caller: Caller): z.input<typeof wireJob>
       finished_at: step.finishedAt,
       counts: { ...step.counts },
     })),
+    download_url: bundlePath(job),
     expires: [...job.expires],
   };
+}
+
+/** Where the bundle of an export is that is done. */
+export function bundlePath({ kind, state, jobId }: GdprJob): string | undefined {
+  if (kind !== 'export' || state !== 'done') return undefined;
+  return `/api/v1/gdpr/jobs/${jobId}/bundle`;
 }
 
 export function isCompliance(caller: Caller): boolean {

@@ -1,14 +1,18 @@
 /** The endpoints for clients: each request is counted, authenticated, read, answered, in this order. */
+import { Readable } from 'node:stream';
 import bodyParser from '@koa/bodyparser';
 import Router from '@koa/router';
 import type { Context, Middleware } from 'koa';
 import { DeadlineError, withDeadline } from '../../activities/deadline';
 import type { ErasedView } from '../../domain/erasure';
 import { ImError } from '../../domain/errors';
-import type { Endpoint } from './endpoint';
+import type { Endpoint, Reply } from './endpoint';
 import { Problem } from './problem';
 import type { RateLimits } from './rate-limits';
 import type { TokenVerifier } from './token-verifier';
+
+/** How long a client may take nothing of a stream, ms. */
+const STALL_MS = 60_000;
 
 export interface ClientApiOptions {
   readonly endpoints: readonly Endpoint[];
@@ -74,22 +78,39 @@ function answered(endpoint: Endpoint, options: ClientApiOptions, readBody: Middl
         params: ctx['params'] as unknown,
         query: ctx.query,
         body: (ctx.request as { body?: unknown }).body,
+        accepts: (...types) => ctx.accepts(types),
       }),
       deadlineMs,
     );
     ctx.status = reply.status;
     ctx.set({ ...reply.headers });
     ctx.body = reply.body;
+    if (reply.body instanceof Readable) endWith(reply.body, ctx);
   };
 }
 
-async function bounded<T>(work: Promise<T>, deadlineMs: number): Promise<T> {
+/**
+ * A stream that fails cuts the answer off, so that nobody takes it for whole; a client that does not
+ * read is let go.
+ */
+function endWith(stream: Readable, ctx: Context): void {
+  stream.once('error', () => ctx.res.destroy());
+  ctx.res.setTimeout(STALL_MS, () => ctx.res.destroy());
+}
+
+async function bounded(work: Promise<Reply>, deadlineMs: number): Promise<Reply> {
   try {
     return await withDeadline(work, deadlineMs, 'the request');
   } catch (error) {
     if (!(error instanceof DeadlineError)) throw error;
+    // Nobody is there any more for what comes late.
+    work.then(discard, () => undefined);
     throw new ImError('SERVICE_UNAVAILABLE', error.message, { cause: error });
   }
+}
+
+function discard({ body }: Reply): void {
+  if (body instanceof Readable) body.destroy();
 }
 
 async function readJson(ctx: Context, readBody: Middleware): Promise<void> {

@@ -14,10 +14,15 @@ export interface Call<Params, Query, Body> {
   readonly params: Params;
   readonly query: Query;
   readonly body: Body;
+  readonly accepts: Accepts;
 }
+
+/** Which of these media types the caller likes best; `false`: none of them. */
+export type Accepts = (...types: string[]) => string | false;
 
 export interface Reply {
   readonly status: number;
+  /** A stream is sent as it comes; its media type is among the headers. */
   readonly body: object;
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -28,6 +33,7 @@ export interface RawCall {
   readonly params: unknown;
   readonly query: unknown;
   readonly body: unknown;
+  readonly accepts: Accepts;
 }
 
 /** An endpoint whose types are folded away. */
@@ -43,6 +49,8 @@ export interface Endpoint {
   readonly body: z.ZodType | undefined;
   /** Form of each successful answer, by status. */
   readonly answers: Readonly<Record<number, z.ZodType>>;
+  /** Media types of a 200 beside JSON. */
+  readonly alsoAs?: readonly string[];
   /** Codes of its own, beyond those any endpoint may answer. */
   readonly problems: readonly ProblemCode[];
   /** Throws a {@link Problem} or an `ImError`. */
@@ -78,6 +86,7 @@ export function endpoint<
     handle: async (raw) =>
       handle({
         caller: raw.caller,
+        accepts: raw.accepts,
         params: checked(params ?? nothing, raw.params, 'path') as z.output<P>,
         query: checked(query ?? nothing, raw.query, 'query') as z.output<Q>,
         body: checked(body ?? nothing, raw.body, 'body') as z.output<B>,

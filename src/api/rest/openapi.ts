@@ -73,7 +73,13 @@ function operationOf(endpoint: Endpoint): Json {
       ...Object.fromEntries(
         Object.entries(endpoint.answers).map(([status, schema]) => [
           status,
-          { description: 'Success.', content: content(schemaOf(schema, 'output')) },
+          {
+            description: 'Success.',
+            content: {
+              ...content(schemaOf(schema, 'output')),
+              ...(status === '200' && textContent(endpoint.alsoAs ?? [])),
+            },
+          },
         ]),
       ),
       ...problemResponses([
@@ -121,6 +127,10 @@ const PROBLEM_REFERENCE = { $ref: '#/components/schemas/Problem' };
 
 function content(schema: Json): Json {
   return { 'application/json': { schema } };
+}
+
+function textContent(types: readonly string[]): Json {
+  return Object.fromEntries(types.map((type) => [type, { schema: { type: 'string' } }]));
 }
 
 function schemaOf(schema: z.ZodType, io: 'input' | 'output'): Json {

@@ -25,6 +25,7 @@ export const PROBLEMS = {
   LEGAL_HOLD: [409, 'Legal hold'],
   INVALID_CONFIRMATION: [403, 'Invalid confirmation'],
   AMBIGUOUS_CONVERSATION: [409, 'Ambiguous conversation'],
+  GONE: [410, 'Gone'],
   BODY_TOO_LARGE: [413, 'Body too large'],
   UNSUPPORTED_MEDIA_TYPE: [415, 'Unsupported media type'],
   RATE_LIMITED: [429, 'Too many requests'],
