@@ -121,6 +121,8 @@ test('a process that is killed is started anew; the other serves meanwhile', asy
   expect(answers.map((answer) => answer.status)).toEqual(answers.map(() => 'offline'));
   await waitFor('another process', 60_000, () => Promise.resolve(children().length === 2));
   expect(children()).toContain(other);
+  // Metrics are those of all: they come once the new process is there.
+  await waitFor('metrics', 30_000, async () => !Number.isNaN(await metric('im_service_in_flight')));
 });
 
 test('SIGTERM ends all of them, and what is in flight is answered', async () => {
