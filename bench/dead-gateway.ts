@@ -81,7 +81,9 @@ async function everybodyElse(on: LoadSystem): Promise<void> {
   await on.gateways.register(ids('well', USERS));
   await on.gateways.register(ids('silent', USERS), on.system.gateway.address);
   await on.gateways.register(ids('dead', USERS), `127.0.0.1:${await freePort()}`);
-  const rate = args.rate === undefined ? await halfOfCapacity(on) : Number(args.rate);
+  // Also when the rate is given: it warms everything up.
+  const half = await halfOfCapacity(on);
+  const rate = args.rate === undefined ? half : Number(args.rate);
   const p99: Record<string, number[]> = { well: [], silent: [], dead: [] };
   for (let round = 0; round < Number(args.rounds); round++) {
     for (const [kind, values] of Object.entries(p99)) {

@@ -3,7 +3,7 @@
  * generator in its own process; beside it, in the same run, the floor: a grpc-js server that does
  * nothing. Writes a report (JSON, Markdown, SVG) to bench/results/.
  *
- *   --quick            about two minutes instead of about ten
+ *   --quick            about three minutes instead of about ten
  *   --only a,b         these parts only: online, offline, group, duplicates, mixed
  *   --name NAME        of the report; parts of an earlier one of that name that are not run stay in it
  *   --rate N           also an open loop at N messages a second for each part
@@ -20,6 +20,7 @@ import { measureFloor, measureProduct, round } from './harness/measure';
 import { broken, HALF } from './harness/report';
 import type { Part, Phase, ProductPhase, Report } from './harness/report';
 import { LOAD_DEFAULTS } from './harness/traffic';
+import { median } from './harness/trend';
 import type { LoadSpec, Traffic } from './harness/traffic';
 import { describePhase } from './harness/markdown';
 import { readReport, writeReport } from './harness/results';
@@ -145,11 +146,12 @@ class LoadTest {
     for (const name of names) {
       measured.push([name, await this.part(name, PLANS[name] as Plan)]);
       around.push(await this.floor({ kind: 'closed', callers: CALLERS }));
+      halves.push(await this.floorAtHalf(around));
     }
-    halves.push(await this.floorAtHalf(around));
     measured.forEach(([name, phases], i) => {
       const floors = around.slice(i, i + 2).map(({ perSecond }) => perSecond);
-      parts[name] = summarize(PLANS[name]?.title ?? name, machine.date, phases, floors, halves);
+      const p99s = halves.map(({ latency }) => latency.p99);
+      parts[name] = summarize(PLANS[name]?.title ?? name, machine.date, phases, floors, p99s);
     });
     const { callers, shares, ...times } = scale;
     const settings = { callers: callers.join(), shares: shares.join(), ...times };
@@ -222,12 +224,11 @@ function summarize(
   date: string,
   phases: readonly ProductPhase[],
   around: readonly number[],
-  halves: readonly Phase[],
+  halfP99s: readonly number[],
 ): Part {
-  const mean = (values: readonly number[]): number =>
-    values.reduce((sum, value) => sum + value, 0) / values.length;
-  const floor = round(mean(around), 1);
-  const halfP99 = round(mean(halves.map(({ latency }) => latency.p99)), 2);
+  const floor = round(median(around), 1);
+  // Of the whole run: one interruption by the machine's host must not move it.
+  const halfP99 = round(median(halfP99s), 2);
   const half = phases.find(({ name }) => name.endsWith(HALF));
   return {
     title,

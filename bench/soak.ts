@@ -47,7 +47,9 @@ const { values: args } = parseArgs({
 async function main(): Promise<void> {
   const on = await startLoadSystem();
   try {
-    const rate = args.rate === undefined ? await halfOfCapacity(on) : Number(args.rate);
+    // Also when the rate is given: it warms everything up.
+    const half = await halfOfCapacity(on);
+    const rate = args.rate === undefined ? half : Number(args.rate);
     const samples: Sample[] = [];
     const began = Date.now();
     const sampled: Promise<void>[] = [];

@@ -24,10 +24,12 @@ export class Lag {
   async read(): Promise<Progress> {
     const topics = Object.entries(CONSUMED) as [Topic, string][];
     const read = topics.map(async ([topic, group]) => {
-      const [ends, committed] = await Promise.all([
-        this.admin.fetchTopicOffsets(topic),
-        this.admin.fetchOffsets({ groupId: `im-service-${group}`, topics: [topic] }),
-      ]);
+      // In this order, or records stored meanwhile would make the lag negative.
+      const committed = await this.admin.fetchOffsets({
+        groupId: `im-service-${group}`,
+        topics: [topic],
+      });
+      const ends = await this.admin.fetchTopicOffsets(topic);
       const begin = new Map(ends.map(({ partition, low }) => [partition, Number(low)]));
       const stored = (committed[0]?.partitions ?? []).map(({ partition, offset }) =>
         // Nothing committed yet is -1.

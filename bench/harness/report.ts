@@ -55,7 +55,7 @@ export interface Checks {
 export interface Part {
   readonly title: string;
   readonly date: string;
-  /** The floor's throughput right before and right after, and its p99 at half of it. */
+  /** The floor's throughput, right before and right after; its p99 at half of it, median of the run. */
   readonly floor: {
     readonly perSecond: number;
     readonly around: readonly number[];
