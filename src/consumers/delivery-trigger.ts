@@ -21,7 +21,7 @@ const MAX_QUEUED = 50_000;
 export interface DeliveryTriggerDeps {
   readonly presence: Pick<Presence, 'lookupMany' | 'cached' | 'onAppear' | 'onVanish'>;
   readonly mailbox: Pick<Mailbox, 'appeared' | 'vanished'>;
-  readonly requests: { request(userId: string): void };
+  readonly requests: { request(userId: string): void; forget(userId: string): void };
   /** Whether this worker answers for the user. */
   readonly owns: (userId: string) => boolean;
   readonly now: () => number;
@@ -50,7 +50,10 @@ export class DeliveryTrigger {
 
   /** Something new waits for these users, and is committed. */
   stored(userIds: Iterable<string>): void {
-    for (const userId of userIds) this.enqueue(this.lookups, userId);
+    for (const userId of userIds) {
+      this.deps.requests.forget(userId);
+      this.enqueue(this.lookups, userId);
+    }
   }
 
   /** Resolves when nothing is being looked up any more. */
@@ -66,6 +69,7 @@ export class DeliveryTrigger {
 
   private saw(userId: string, isPresent: boolean): void {
     if (!this.deps.owns(userId)) return;
+    this.deps.requests.forget(userId);
     // Another device may be left; of users who are not remembered the sweep finds out.
     if (!isPresent && this.deps.presence.cached(userId)?.length !== 0) return;
     this.enqueue(this.sightings, { userId, isPresent, at: this.deps.now() });

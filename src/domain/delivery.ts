@@ -61,6 +61,8 @@ export const INVALID_INPUT = 'InvalidInput';
 export interface DeliveryActivities {
   /** Pushes the first messages that wait for the user, and marks what arrived. */
   deliverInboxPage(input: { userId: string }): Promise<PageResult>;
+  /** The same within a few seconds, for a local activity. */
+  deliverFirstPage(input: { userId: string }): Promise<PageResult>;
   /** Makes the sweep leave the user alone for a while. */
   recordDeliveryFailure(input: { userId: string }): Promise<void>;
   /** Requests the delivery of present users with waiting messages, a page of them. */

@@ -8,6 +8,7 @@ import type { Pusher } from '../activities/gateway/pusher';
 import type { ErasedMessages } from '../activities/mysql/erased-messages';
 import type { Mailbox } from '../activities/mysql/mailbox';
 import type { InboxCounts } from '../activities/redis/inbox-counts';
+import { sleep } from '../activities/sleep';
 import type { MessageStates } from '../activities/redis/message-states';
 import type { InboxItem } from '../domain/inbox';
 import type { PageOutcome, PageResult } from '../domain/delivery';
@@ -18,6 +19,7 @@ import type { Logger } from '../logger';
 import type { Metrics } from '../metrics';
 import type { ContentKeys } from './content-keys';
 import { DeliveryMarker } from './delivery-marker';
+import { Turns } from './turns';
 
 /** Messages of a page: what an activity holds in memory, about a MB. */
 const PAGE_SIZE = 100;
@@ -25,13 +27,16 @@ const PAGE_SIZE = 100;
 const MAX_UNMARKED = 4;
 /** How long a message that was read is pushed without asking whether it was erased meanwhile, ms. */
 const BELIEVED_MS = 500;
+/** How often, and with which pause in ms, the registry is asked of a user before they count as gone. */
+const PRESENCE_TRIES = 3;
+const PRESENCE_PAUSE_MS = 300;
 /** How long a page pushes, ms; slow gateways make it end early, with `more`. */
 const PUSH_TIME_MS = 45_000;
 
 export interface DeliverInboxDeps {
   readonly mailbox: Pick<
     Mailbox,
-    'appeared' | 'expire' | 'readPending' | 'pending' | 'markDelivered' | 'settle'
+    'noteAppeared' | 'expire' | 'readPending' | 'pending' | 'markDelivered' | 'settle'
   >;
   readonly content: Pick<ContentKeys, 'open'>;
   readonly presence: Pick<Presence, 'lookup'>;
@@ -49,25 +54,45 @@ interface OpenedItem extends InboxItem {
 }
 
 export class InboxDelivery {
+  private readonly turns = new Turns();
+
   constructor(private readonly deps: DeliverInboxDeps) {}
 
   /**
    * Delivers one page. Whatever was pushed is marked when it returns or throws. Stops between two
-   * messages when `cancelled` is aborted.
+   * messages when `cancelled` is aborted, or when it has pushed for `pushMs`.
    */
-  async deliverPage(userId: string, cancelled: AbortSignal): Promise<PageResult> {
+  async deliverPage(
+    userId: string,
+    cancelled: AbortSignal,
+    pushMs = PUSH_TIME_MS,
+  ): Promise<PageResult> {
+    // Temporal may have given up waiting for a page that goes on here, and ask for it again.
+    const turn = this.turns.enter(userId);
+    try {
+      await turn.mine;
+      return await this.deliverAlone(userId, cancelled, pushMs);
+    } finally {
+      turn.leave();
+    }
+  }
+
+  private async deliverAlone(
+    userId: string,
+    cancelled: AbortSignal,
+    pushMs: number,
+  ): Promise<PageResult> {
     const { mailbox, now } = this.deps;
     if (!(await this.isPresent(userId))) {
       return { outcome: 'absent', delivered: 0, pending: (await mailbox.pending(userId)).total };
     }
-    // Their appearance may have gone unseen.
-    await mailbox.appeared([userId], now());
+    await mailbox.noteAppeared(userId, now());
     await mailbox.expire(userId, now());
     const items = await this.readPage(userId);
     const marker = new DeliveryMarker(userId, this.deps);
     let outcome: PageOutcome;
     try {
-      outcome = await this.pushAll(userId, items, marker, cancelled);
+      outcome = await this.pushAll(userId, items, marker, cancelled, now() + pushMs);
     } finally {
       await marker.finish();
     }
@@ -90,9 +115,9 @@ export class InboxDelivery {
     items: readonly OpenedItem[],
     marker: DeliveryMarker,
     cancelled: AbortSignal,
+    until: number,
   ): Promise<PageOutcome> {
     const { now } = this.deps;
-    const until = now() + PUSH_TIME_MS;
     let erased: ReadonlySet<string> = new Set();
     let asked = now();
     for (const item of items) {
@@ -119,9 +144,13 @@ export class InboxDelivery {
     return items.length < PAGE_SIZE ? 'drained' : 'more';
   }
 
-  /** When the registry cannot say, the user counts as gone: the sweep comes back to them. */
+  /** When the registry cannot say for a while, the user counts as gone: the sweep comes back to them. */
   private async isPresent(userId: string): Promise<boolean> {
-    return (await this.deps.presence.lookup(userId)).devices.length > 0;
+    for (let tries = 1; ; tries++) {
+      const { devices, certain } = await this.deps.presence.lookup(userId);
+      if (devices.length > 0 || certain || tries === PRESENCE_TRIES) return devices.length > 0;
+      await sleep(PRESENCE_PAUSE_MS);
+    }
   }
 }
 

@@ -19,6 +19,9 @@ const CONCURRENCY = 32;
 
 export interface SweepDeps extends SweepReadersDeps, LateFanoutDeps {
   readonly inbox: Pick<Inbox, 'sweepPage'>;
+  readonly requests: SweepReadersDeps['requests'] & {
+    startMissed(userId: string): Promise<boolean>;
+  };
 }
 
 /** Rejects when a delivery could not be requested: the page is then swept again. */
@@ -29,10 +32,13 @@ export async function sweepInboxes(deps: SweepDeps, after: string): Promise<Swee
   const users = await inbox.sweepPage(after, now() - LEAVE_ALONE_MS, PAGE_SIZE);
   const answers = await presence.lookupMany(users.map(({ userId }) => userId));
   const present = users.filter(({ userId }) => answers.get(userId)?.devices.length);
-  await inParallel(present, ({ userId }) => requests.start(userId));
+  let requested = 0;
+  await inParallel(present, async ({ userId }) => {
+    if (await requests.startMissed(userId)) requested += 1;
+  });
   return {
     examined: users.length,
-    requested: present.length,
+    requested,
     next: users.length < PAGE_SIZE ? FIRST_READERS : users.at(-1)?.userId,
   };
 }

@@ -7,7 +7,7 @@ import {
 } from '@temporalio/activity';
 import type { Mailbox } from '../activities/mysql/mailbox';
 import { INVALID_INPUT } from '../domain/delivery';
-import type { DeliveryActivities } from '../domain/delivery';
+import type { DeliveryActivities, PageResult } from '../domain/delivery';
 import { idProblem, MAX_USER_ID_BYTES } from '../domain/ids';
 import type { KeyActivities } from '../domain/key-rotation';
 import type { ReceiptActivities } from '../domain/receipt-workflow';
@@ -25,10 +25,13 @@ import type { SweepDeps } from '../routing/sweep-inboxes';
 
 /** Well below the heartbeat time-outs of the workflows, ms. */
 const HEARTBEAT_MS = 2_000;
+/** How long a first page pushes, ms: it is done well within its workflow task (10 s). */
+const FIRST_PAGE_MS = 3_000;
 
 export interface ActivityDeps extends SweepDeps, ReceiptSweepDeps {
   readonly publisher: ReceiptPublisher;
   readonly delivery: InboxDelivery;
+  readonly requests: SweepDeps['requests'] & { forget(userId: string): void };
   readonly mailbox: Pick<Mailbox, 'recordFailure'>;
   readonly userKeys: RewrapDeps;
   readonly retention: RetentionActivities;
@@ -42,8 +45,9 @@ export function createActivities(
   const run = <T>(work: () => Promise<T>): Promise<T> => withHeartbeats(deps.log, work);
   return {
     ...retentionActivities(deps, run),
-    deliverInboxPage: ({ userId }) =>
-      run(() => deps.delivery.deliverPage(requireUser(userId), cancellationSignal())),
+    deliverInboxPage: ({ userId }) => run(() => deliverPage(deps, userId)),
+    deliverFirstPage: ({ userId }) =>
+      withoutHeartbeats(deps.log, () => deliverPage(deps, userId, FIRST_PAGE_MS)),
     recordDeliveryFailure: ({ userId }) =>
       run(() => deps.mailbox.recordFailure(requireUser(userId), deps.now())),
     sweepPage: ({ after }) => run(() => sweepInboxes(deps, after)),
@@ -82,6 +86,16 @@ function retentionActivities(
   };
 }
 
+async function deliverPage(
+  { delivery, requests }: ActivityDeps,
+  userId: string,
+  pushMs?: number,
+): Promise<PageResult> {
+  // From here on the sweep may ask again: this page may leave something.
+  requests.forget(requireUser(userId));
+  return delivery.deliverPage(userId, cancellationSignal(), pushMs);
+}
+
 /** A person may start a delivery by hand, with anything as its input. */
 function requireUser(userId: string): string {
   const problem = typeof userId === 'string' ? idProblem(userId, MAX_USER_ID_BYTES) : 'is no text';
@@ -93,11 +107,18 @@ function requireUser(userId: string): string {
 export async function withHeartbeats<T>(log: Logger, work: () => Promise<T>): Promise<T> {
   const timer = setInterval(() => heartbeat(), HEARTBEAT_MS);
   try {
+    return await withoutHeartbeats(log, work);
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+/** Local activities have none. */
+async function withoutHeartbeats<T>(log: Logger, work: () => Promise<T>): Promise<T> {
+  try {
     return await work();
   } catch (error) {
     throw asFailure(error, log);
-  } finally {
-    clearInterval(timer);
   }
 }
 

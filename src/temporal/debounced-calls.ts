@@ -44,6 +44,11 @@ export class DebouncedCalls {
     this.next();
   }
 
+  /** Whether a call for the key waits, is under way, or has just ended. */
+  has(key: string): boolean {
+    return this.recent.has(key);
+  }
+
   /** Drops what waits, and resolves when the calls under way have ended. */
   async close(): Promise<void> {
     this.closed = true;

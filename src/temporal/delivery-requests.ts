@@ -3,6 +3,7 @@
  * follow become one a second at most. So calls to Temporal grow with users, not with messages.
  * A request that is dropped, or that Temporal does not take, is made again by the sweep.
  */
+import { LRUCache } from 'lru-cache';
 import { WorkflowIdConflictPolicy } from '@temporalio/client';
 import { DELIVERY_WORKFLOW, WAKE_SIGNAL } from '../domain/delivery';
 import type { DeliveryInput } from '../domain/delivery';
@@ -18,6 +19,11 @@ const DEBOUNCE_MS = 1_000;
 const MAX_USERS = 50_000;
 /** Calls at once: a Temporal server on two cores takes about 100 a second (architecture §2). */
 const CONCURRENCY = 16;
+/**
+ * How long a delivery that was asked for may wait for its turn before the sweep asks again, ms: ten
+ * thousand users who come back at once are minutes of work.
+ */
+const TRUST_MS = 2 * 60_000;
 /** For one call, ms. */
 const DEADLINE_MS = 3_000;
 
@@ -30,10 +36,14 @@ export interface DeliveryRequestsOptions {
 
 export class DeliveryRequests {
   private readonly calls: DebouncedCalls;
+  private readonly asked = new LRUCache<string, true>({ max: MAX_USERS, ttl: TRUST_MS });
 
   constructor(private readonly options: DeliveryRequestsOptions) {
     this.calls = new DebouncedCalls({
-      call: (userId) => this.start(userId),
+      call: async (userId) => {
+        await this.start(userId);
+        this.asked.set(userId, true);
+      },
       pauseMs: DEBOUNCE_MS,
       concurrency: CONCURRENCY,
       maxKeys: MAX_USERS,
@@ -45,6 +55,18 @@ export class DeliveryRequests {
   /** Asks for a user's delivery; returns at once and never throws. */
   request(userId: string): void {
     this.calls.request(userId);
+  }
+
+  /** The user's delivery had its turn, or something new happened: what was asked for is over. */
+  forget(userId: string): void {
+    this.asked.delete(userId);
+  }
+
+  /** For the sweep: starts the user's delivery unless it is on its way already; tells whether it did. */
+  async startMissed(userId: string): Promise<boolean> {
+    if (this.calls.has(userId) || this.asked.has(userId)) return false;
+    await this.start(userId);
+    return true;
   }
 
   /** Starts the user's delivery, or wakes the one that runs. Rejects when Temporal does not take it. */

@@ -17,10 +17,13 @@ class World {
   readonly erased: string[] = [];
   mostUnmarked = 0;
   devices = [phone];
+  /** Lookups that the registry cannot answer. */
+  uncertain = 0;
   onPush: (n: number) => void = () => undefined;
   takes: (n: number) => boolean = () => true;
   markFails: (n: number) => boolean = () => false;
   private markCalls = 0;
+  private delivery: InboxDelivery | undefined;
 
   constructor(size: number) {
     this.waiting = Array.from({ length: size }, (_, i) => ({
@@ -30,9 +33,14 @@ class World {
   }
 
   deliver(signal = new AbortController().signal) {
+    this.delivery ??= this.createDelivery();
+    return this.delivery.deliverPage('me', signal);
+  }
+
+  private createDelivery(): InboxDelivery {
     const deps: DeliverInboxDeps = {
       mailbox: {
-        appeared: () => Promise.resolve([]),
+        noteAppeared: () => Promise.resolve(),
         expire: () => Promise.resolve(),
         readPending: (_user, limit) => Promise.resolve(this.waiting.slice(0, limit)),
         pending: () => Promise.resolve({ total: this.waiting.length, rows: this.waiting.length }),
@@ -42,7 +50,12 @@ class World {
       content: {
         open: (messages) => Promise.resolve(messages.map((m) => ({ ...m, encoding: 'plain' }))),
       },
-      presence: { lookup: () => Promise.resolve({ devices: this.devices, certain: true }) },
+      presence: {
+        lookup: () => {
+          const certain = this.uncertain-- <= 0;
+          return Promise.resolve({ devices: certain ? this.devices : [], certain });
+        },
+      },
       pusher: { push: (pushed) => this.push(pushed) },
       states: { markDelivered: () => Promise.reject(new Error('Redis is away')) },
       counts: { set: () => Promise.reject(new Error('Redis is away')) },
@@ -51,7 +64,7 @@ class World {
       metrics: createMetrics(),
       log: createLogger('silent', 'test'),
     };
-    return new InboxDelivery(deps).deliverPage('me', signal);
+    return new InboxDelivery(deps);
   }
 
   private push(pushed: PushedMessage): Promise<string[]> {
@@ -124,5 +137,18 @@ describe('delivering a page of the inbox', () => {
     world.markFails = (n) => n >= 3 && n <= 5;
     expect(await world.deliver()).toEqual({ outcome: 'drained', delivered: 20, pending: 0 });
     expect(new Set(world.pushed).size).toBe(world.pushed.length);
+  });
+
+  it('pushes nothing twice when Temporal asks for a page again that is still under way', async () => {
+    const world = new World(20);
+    const [first, second] = await Promise.all([world.deliver(), world.deliver()]);
+    expect(world.pushed).toHaveLength(20);
+    expect([first.delivered, second.delivered]).toEqual([20, 0]);
+  });
+
+  it('asks the registry again before it takes a user for absent whom it cannot tell of', async () => {
+    const world = new World(5);
+    world.uncertain = 2;
+    expect(await world.deliver()).toMatchObject({ outcome: 'drained', delivered: 5 });
   });
 });

@@ -70,4 +70,25 @@ describe('requesting deliveries', () => {
     expect(calls).toHaveLength(2);
     await expect(requests.start('bob')).rejects.toThrow('UNAVAILABLE');
   });
+
+  it('leaves nothing for the sweep to start that is on its way, until something new happens', async () => {
+    const { calls, requests } = counting();
+    requests.request('bob');
+    expect(await requests.startMissed('bob')).toBe(false);
+    await jest.advanceTimersByTimeAsync(60_000);
+    expect(await requests.startMissed('bob')).toBe(false);
+    expect(calls).toHaveLength(1);
+    requests.forget('bob');
+    expect(await requests.startMissed('bob')).toBe(true);
+    expect(await requests.startMissed('carol')).toBe(true);
+  });
+
+  it('leaves to the sweep what Temporal did not take', async () => {
+    let answer = () => Promise.reject(new Error('UNAVAILABLE'));
+    const { requests } = counting(() => answer());
+    requests.request('bob');
+    await jest.advanceTimersByTimeAsync(1_100);
+    answer = () => Promise.resolve() as Promise<never>;
+    expect(await requests.startMissed('bob')).toBe(true);
+  });
 });

@@ -42,11 +42,13 @@ describe('the offline delivery workflow', () => {
         signal: 'wake',
       },
     );
+    const deliver = async (): Promise<PageResult> => {
+      seen.pages.push(await env.currentTimeMs());
+      return page(seen.pages.length, handle);
+    };
     const activities: DeliveryActivities = {
-      deliverInboxPage: async () => {
-        seen.pages.push(await env.currentTimeMs());
-        return page(seen.pages.length, handle);
-      },
+      deliverInboxPage: deliver,
+      deliverFirstPage: deliver,
       recordDeliveryFailure: (input) => {
         seen.failures.push(input.userId);
         return Promise.resolve();

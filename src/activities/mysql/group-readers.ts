@@ -105,10 +105,12 @@ export class GroupReaders {
   async settle(userIds: readonly string[]): Promise<string[]> {
     const behind: string[] = [];
     for (const piece of chunks(userIds)) {
+      const unsettled = `SELECT user_id FROM group_readers WHERE user_id IN (?) AND state = ${BEHIND}`;
+      // Most users are in no large group, and nothing is to be locked.
+      if ((await this.db.select(`${unsettled} LIMIT 1`, [piece])).length === 0) continue;
       await this.db.transaction(async (tx) => {
         const rows = await tx.select<{ user_id: string }>(
-          `SELECT user_id FROM group_readers WHERE user_id IN (?) AND state = ${BEHIND}
-           ORDER BY user_id FOR UPDATE`,
+          `${unsettled} ORDER BY user_id FOR UPDATE`,
           [piece],
         );
         if (rows.length === 0) return;

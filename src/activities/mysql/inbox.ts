@@ -3,7 +3,7 @@ import { inSequenceOrder } from '../../domain/inbox';
 import type { Delivery, InboxItem, Stay } from '../../domain/inbox';
 import { chunks, MAX_ROWS } from './chunks';
 import type { Database, Queryable } from './database';
-import { mergeDeliveries, MESSAGE_COLUMNS, toMessage } from './message-rows';
+import { MESSAGE_COLUMNS, noteDeliveries, toMessage } from './message-rows';
 import type { MessageRow } from './message-rows';
 import { INBOX_STATE } from './message-store';
 
@@ -42,7 +42,8 @@ export class Inbox {
   async markDelivered(userId: string, items: readonly InboxDelivery[]): Promise<number> {
     if (items.length === 0) return 0;
     return this.db.transaction(async (tx) => {
-      await lockHead(tx, userId);
+      // Locks the user's head, and is right unless something was marked before.
+      await lowerPending(tx, userId, items.length);
       let changed = 0;
       for (const piece of chunks(items)) {
         const times = piece.map(() => 'WHEN ? THEN ?').join(' ');
@@ -59,11 +60,8 @@ export class Inbox {
         );
         changed += result.affectedRows;
       }
-      await mergeDeliveries(tx, items);
-      await tx.execute(
-        'UPDATE inbox_heads SET pending = pending - ?, failed_at = NULL WHERE user_id = ?',
-        [changed, userId],
-      );
+      if (changed < items.length) await lowerPending(tx, userId, changed - items.length);
+      await noteDeliveries(tx, items);
       return changed;
     });
   }
@@ -87,6 +85,12 @@ export class Inbox {
 
   /** Ends the wait of messages past their time, at most a few hundred a call; returns how many. */
   async expire(userId: string, now: number): Promise<number> {
+    const [overdue] = await this.db.select(
+      'SELECT 1 FROM inbox WHERE user_id = ? AND state = ? AND expires_at <= ? LIMIT 1',
+      [userId, INBOX_STATE.pending, now],
+    );
+    // Mostly there is none, and nothing to lock.
+    if (!overdue) return 0;
     return this.db.transaction(async (tx) => {
       await lockHead(tx, userId);
       const result = await tx.execute(
@@ -146,6 +150,14 @@ export class Inbox {
   async recordFailure(userId: string, at: number): Promise<void> {
     await this.db.execute('UPDATE inbox_heads SET failed_at = ? WHERE user_id = ?', [at, userId]);
   }
+}
+
+/** A delivery also ends what was noted of a visible failure. A negative `count` raises. */
+async function lowerPending(tx: Queryable, userId: string, count: number): Promise<void> {
+  await tx.execute(
+    'UPDATE inbox_heads SET pending = pending - ?, failed_at = NULL WHERE user_id = ?',
+    [count, userId],
+  );
 }
 
 /** Every change of a user's rows happens under the lock of the user's head, so that `pending` is exact. */

@@ -55,6 +55,11 @@ export class Mailbox {
     return [...new Set([...behind, ...(await this.inbox.hasPending(userIds))])];
   }
 
+  /** Notes that a user is present, whose appearance may have gone unseen. */
+  async noteAppeared(userId: string, at: number): Promise<void> {
+    await this.readers.appear([userId], at);
+  }
+
   /** Users' last devices have gone. */
   async vanished(userIds: readonly string[], at: number): Promise<void> {
     for (const userId of await this.readers.presentAmong(userIds)) {

@@ -101,6 +101,32 @@ async function noteEarlyReads(tx: Queryable, ids: readonly string[]): Promise<vo
   }
 }
 
+/**
+ * Notes deliveries of stored messages that nearly all are first ones: in one statement, and only for
+ * those it did not change (group messages among them) as {@link mergeDeliveries} does.
+ */
+export async function noteDeliveries(
+  tx: Queryable,
+  deliveries: readonly Delivery[],
+): Promise<void> {
+  for (const piece of chunks(deliveries)) {
+    const { affectedRows } = await tx.execute(
+      `UPDATE messages SET delivered_devices = ${caseOf(piece)}, delivered_at = ${caseOf(piece)}
+       WHERE msg_id IN (?) AND conversation_type = 'private' AND delivered_at IS NULL`,
+      [
+        ...piece.flatMap(({ msgId, devices }) => [msgId, JSON.stringify(devices)]),
+        ...piece.flatMap(({ msgId, deliveredAt }) => [msgId, deliveredAt]),
+        piece.map(({ msgId }) => msgId),
+      ],
+    );
+    if (affectedRows < piece.length) await mergeDeliveries(tx, piece);
+  }
+}
+
+function caseOf(items: readonly unknown[]): string {
+  return `CASE msg_id ${items.map(() => 'WHEN ? THEN ?').join(' ')} END`;
+}
+
 /** Notes deliveries of stored private messages: the first time stays, devices are united. */
 export async function mergeDeliveries(
   tx: Queryable,
