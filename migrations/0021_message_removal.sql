@@ -1,6 +1,3 @@
--- All rows of one message, wherever they are: what a deletion has to find.
-ALTER TABLE inbox ADD KEY ix_inbox_message (msg_id);
-
 -- Messages that a recipient deleted for themself alone; for everybody else they stay.
 CREATE TABLE hidden_messages (
   user_id   VARCHAR(128) NOT NULL,

@@ -26,3 +26,4 @@ ALTER TABLE messages
   -- Nobody has to read what is no more.
   DROP KEY ix_messages_unread,
   ADD KEY ix_messages_unread (recipient_id, read_at, erased_at, conversation_key, sequence_number);
+ALTER TABLE inbox ADD KEY ix_inbox_of_message (msg_id, user_id);

@@ -268,7 +268,11 @@ export function createPrivateRouter(
   content: ContentSteps = parts.contentSteps,
 ): PrivateRouter {
   const offline = new OfflineStore({ ...parts, quota: parts.config.IM_OFFLINE_QUOTA });
-  const recall = new Recall({ ...parts, keys: parts.encryption.content });
+  const recall = new Recall({
+    ...parts,
+    erased: parts.erasedMessages,
+    keys: parts.encryption.content,
+  });
   return new PrivateRouter({ ...parts, content, reservations, recall, offline });
 }
 
@@ -278,6 +282,10 @@ export function createGroupRouter(
   reservations: Reservations,
   content: ContentSteps = parts.contentSteps,
 ): GroupRouter {
-  const recall = new Recall({ ...parts, keys: parts.encryption.content });
+  const recall = new Recall({
+    ...parts,
+    erased: parts.erasedMessages,
+    keys: parts.encryption.content,
+  });
   return new GroupRouter({ ...parts, content, reservations, recall });
 }

@@ -86,7 +86,7 @@ export async function createRest(parts: Parts): Promise<Rest> {
       ...conversationEndpoints({ conversations, access, marks, keys: parts.encryption.content }),
       ...deletionEndpoints({
         deletions: new MessageDeletions({
-          ...parts,
+          erased: parts.erasedMessages,
           access: messages,
           jobs: parts.gdprJobs,
           requests,

@@ -216,6 +216,7 @@ export async function startWorker(
       ...parts,
       delivery: new InboxDelivery({
         ...parts,
+        erased: parts.erasedMessages,
         content: parts.encryption.content,
         now: Date.now,
       }),
@@ -232,6 +233,7 @@ export async function startWorker(
     ...createErasure(parts),
     ...createDeleteActivities({
       ...parts,
+      erased: parts.erasedMessages,
       tickets: parts.routingTickets,
       retention: new TopicRetention(parts.consumerKafka),
       now: Date.now,

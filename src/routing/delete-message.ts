@@ -2,6 +2,7 @@
 import type { TopicRetention } from '../activities/kafka/retention';
 import { deadLetterTopic, TOPICS } from '../activities/kafka/topics';
 import type { ErasedMessages } from '../activities/mysql/erased-messages';
+import type { Holds } from '../activities/mysql/holds';
 import type { MessageRemoval } from '../activities/mysql/message-removal';
 import type { InboxCounts } from '../activities/redis/inbox-counts';
 import type { MessageStates } from '../activities/redis/message-states';
@@ -11,7 +12,8 @@ import type { GdprCounts } from '../domain/gdpr';
 import type { DeleteInput } from '../domain/gdpr-delete';
 
 export interface DeleteMessageDeps {
-  readonly erasedMessages: Pick<ErasedMessages, 'add' | 'keepUntil'>;
+  readonly erased: Pick<ErasedMessages, 'add' | 'find' | 'keepUntil'>;
+  readonly holds: Pick<Holds, 'active'>;
   readonly removal: MessageRemoval;
   readonly states: Pick<MessageStates, 'erase'>;
   readonly tickets: Pick<RoutingTickets, 'forget'>;
@@ -26,10 +28,16 @@ export const ERASED_FOR_MS = 30 * 24 * 60 * 60 * 1000;
 export class MessageDeletion {
   constructor(private readonly deps: DeleteMessageDeps) {}
 
-  /** Before this nothing is destroyed: here is the place for what forbids it. */
+  /** Whether a legal hold forbids it; asked before anything is destroyed. */
+  async isHeld(place: DeleteInput): Promise<boolean> {
+    // What was begun goes on, whatever is held since.
+    if ((await this.deps.erased.find(place.messageId)) !== undefined) return false;
+    return (await this.deps.holds.active()).covers(place);
+  }
+
   async listErased({ messageId, jobId }: DeleteInput): Promise<GdprCounts> {
     const until = this.deps.now() + ERASED_FOR_MS;
-    await this.deps.erasedMessages.add(messageId, jobId, until);
+    await this.deps.erased.add(messageId, jobId, until);
     return { listed: 1, listed_until: until };
   }
 
@@ -57,7 +65,7 @@ export class MessageDeletion {
    * with their topic's time. A dead letter may be put aside as late as its original is there.
    */
   async dateKafkaCopies({ messageId, conversation }: DeleteInput): Promise<GdprCounts> {
-    const { retention, erasedMessages, now } = this.deps;
+    const { retention, erased, now } = this.deps;
     const carriers =
       conversation.type === 'group'
         ? [TOPICS.group, TOPICS.offline]
@@ -73,7 +81,7 @@ export class MessageDeletion {
       if (afterwards !== undefined) dates[deadLetterTopic(topic)] = at + life + afterwards;
     }
     const until = Math.max(0, ...Object.values(dates));
-    await ofSystem('mysql', erasedMessages.keepUntil(messageId, until));
+    await ofSystem('mysql', erased.keepUntil(messageId, until));
     return dates;
   }
 }

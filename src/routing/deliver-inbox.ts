@@ -43,7 +43,7 @@ export interface DeliverInboxDeps {
   readonly pusher: Pick<Pusher, 'push'>;
   readonly states: Pick<MessageStates, 'markDelivered'>;
   readonly counts: Pick<InboxCounts, 'set'>;
-  readonly erasedMessages: Pick<ErasedMessages, 'among'>;
+  readonly erased: Pick<ErasedMessages, 'among'>;
   readonly now: () => number;
   readonly metrics: Metrics;
   readonly log: Logger;
@@ -123,7 +123,7 @@ export class InboxDelivery {
     for (const item of items) {
       if (cancelled.aborted || now() > until) return 'more';
       if (now() - asked > BELIEVED_MS) {
-        erased = await this.deps.erasedMessages.among(items.map(({ message }) => message.msgId));
+        erased = await this.deps.erased.among(items.map(({ message }) => message.msgId));
         asked = now();
       }
       if (erased.has(item.message.msgId)) continue;

@@ -9,7 +9,7 @@ import { reading } from './store-errors';
 
 export interface MessageDeletionsDeps {
   readonly access: MessageAccess;
-  readonly erasedMessages: Pick<ErasedMessages, 'find'>;
+  readonly erased: Pick<ErasedMessages, 'find'>;
   readonly jobs: Pick<GdprJobs, 'find'>;
   readonly requests: Pick<GdprRequests, 'request' | 'follow'>;
 }
@@ -44,8 +44,8 @@ export class MessageDeletions {
 
   /** Nothing knows the message any more: whoever could see the job of its deletion hears of that. */
   private async again(deleter: Deleter, msgId: string, waitMs: number): Promise<Deletion> {
-    const { erasedMessages, jobs, requests } = this.deps;
-    const jobId = await reading(erasedMessages.find(msgId));
+    const { erased, jobs, requests } = this.deps;
+    const jobId = await reading(erased.find(msgId));
     const job = jobId === undefined ? undefined : await reading(jobs.find(jobId));
     const { userId, isCompliance } = deleter;
     if (!job || !(isCompliance || [job.userId, job.requestedBy].includes(userId))) return 'unknown';

@@ -21,7 +21,7 @@ export class Recall {
   constructor(
     private readonly deps: {
       readonly messages: MessageStore;
-      readonly erasedMessages: Pick<ErasedMessages, 'among'>;
+      readonly erased: Pick<ErasedMessages, 'among'>;
       readonly states: Pick<MessageStates, 'erase'>;
       readonly keys: Pick<ContentKeys, 'open'>;
       readonly log: Logger;
@@ -30,7 +30,7 @@ export class Recall {
     this.lookups = new Coalescer({
       run: async (msgIds) => {
         const [erased, found] = await Promise.all([
-          deps.erasedMessages.among(msgIds),
+          deps.erased.among(msgIds),
           deps.messages.findMessages(msgIds),
         ]);
         return msgIds.map((msgId) => (erased.has(msgId) ? 'erased' : found.get(msgId)));

@@ -1,6 +1,7 @@
 /** The steps of a message's deletion as Temporal calls them, each with the system that it needs. */
 import { ApplicationFailure } from '@temporalio/activity';
 import { INVALID_INPUT } from '../domain/delivery';
+import { LEGAL_HOLD } from '../domain/gdpr';
 import type { GdprSystem } from '../domain/gdpr';
 import type { DeleteActivities, DeleteInput } from '../domain/gdpr-delete';
 import { idProblem, MAX_MESSAGE_ID_BYTES } from '../domain/ids';
@@ -21,7 +22,12 @@ export function createDeleteActivities(
     return (input) => inSystem(system, log, () => work(checked(input)));
   };
   return {
-    listErased: run('mysql', (input) => deletion.listErased(input)),
+    listErased: run('mysql', async (input) => {
+      if (await deletion.isHeld(input)) {
+        throw ApplicationFailure.nonRetryable('a legal hold forbids it', LEGAL_HOLD);
+      }
+      return deletion.listErased(input);
+    }),
     forgetInRedis: run('redis', (input) => deletion.forgetInRedis(input)),
     removeContent: run('mysql', ({ messageId }) => removal.removeContent(messageId)),
     removeFromGroupLog: run('mysql', ({ messageId }) => removal.removeFromGroupLog(messageId)),

@@ -1,24 +1,24 @@
 /** DELETE of a message in each state it can be in: afterwards nothing holds it, and nothing brings it back. */
 import { Redis } from 'ioredis';
-import type { Client } from '@temporalio/client';
 import type { BatchingProducer } from '../../src/activities/kafka/producer';
 import { deadLetterTopic, TOPICS } from '../../src/activities/kafka/topics';
 import type { Database } from '../../src/activities/mysql/database';
 import { groupConversation } from '../../src/domain/ids';
 import { encodeDelivered, encodeOffline } from '../../src/domain/records';
 import type { RunningWorker } from '../../src/worker';
+import { Deletions } from '../support/deletions';
 import { people, rowsOf, stored, TestGroup } from '../support/groups';
 import { unique } from '../support/ids';
 import { connectKafka, createProducer, readUntil } from '../support/kafka';
 import { openDatabase } from '../support/mysql';
 import { message } from '../support/records';
-import { RestClient, tokenFor } from '../support/rest-client';
+import { RestClient } from '../support/rest-client';
 import type { Answer } from '../support/rest-client';
 import { startSystem } from '../support/system';
 import type { TestSystem } from '../support/system';
 import { tracesOf } from '../support/traces';
 import { waitFor } from '../support/wait';
-import { connectTemporal, startTestWorker, workerReady } from '../support/worker';
+import { startTestWorker, workerReady } from '../support/worker';
 
 const LARGE = 1_100;
 
@@ -27,7 +27,7 @@ let worker: RunningWorker;
 let db: Database;
 let redis: Redis;
 let rest: RestClient;
-let temporal: Client;
+let deletions: Deletions;
 let producer: BatchingProducer;
 let alice: string;
 let bob: string;
@@ -44,38 +44,22 @@ beforeAll(async () => {
   db = await openDatabase();
   redis = new Redis(system.config.REDIS_URL);
   rest = new RestClient(`http://127.0.0.1:${system.server.httpPort}`);
-  temporal = await connectTemporal(system.config);
+  deletions = new Deletions({ client: system.client, rest, db, redis });
   producer = await createProducer(connectKafka());
   await workerReady(worker);
 }, 90_000);
 afterAll(async () => {
   await worker.close();
   await producer.close();
-  await temporal.connection.close();
   redis.disconnect();
   await db.close();
   await system.close();
 });
 beforeEach(() => ([alice, bob] = [unique('alice'), unique('bob')]));
 
-async function remove(user: string, msgId: string, scope = ''): Promise<Answer> {
-  const token = await tokenFor(user, scope ? { scope } : {});
-  return rest.send('DELETE', `/api/v1/messages/${encodeURIComponent(msgId)}`, {
-    authorization: `Bearer ${token}`,
-  });
-}
-
-/** Deletes it, waits for the end if need be, and expects that nothing is left. */
-async function removeForGood(user: string, msgId: string, content: string): Promise<void> {
-  let answer = await remove(user, msgId);
-  await waitFor('the deletion to end', 60_000, async () => {
-    if (answer.status === 202) answer = await remove(user, msgId);
-    return answer.status !== 202;
-  });
-  expect(answer.body).toEqual({ success: true, message: 'Message deleted from all systems' });
-  expect(await tracesOf(db, redis, [msgId, content])).toEqual([]);
-  await expect(system.client.status(msgId)).rejects.toMatchObject({ code: 5 });
-}
+const remove = (user: string, msgId: string, scope = '') => deletions.remove(user, msgId, scope);
+const removeForGood = (user: string, msgId: string, content: string) =>
+  deletions.removeForGood(user, msgId, content);
 
 async function inMysql(msgId: string): Promise<boolean> {
   return (await db.select('SELECT 1 FROM messages WHERE msg_id = ?', [msgId])).length > 0;
@@ -314,33 +298,4 @@ test('only the sender, compliance and who received it may: for anybody else ther
   expect((await remove(other, msgId, 'im:compliance')).status).toBe(200);
   expect((await remove(bob, msgId)).status).toBe(404);
   expect((await remove(unique('other'), msgId)).status).toBe(404);
-});
-
-test('the workflow can be followed by anyone who has Temporal’s UI, and its result is the proof', async () => {
-  const [msgId, content] = [unique('msg'), unique('content')];
-  await system.send(alice, bob, content, msgId);
-  await stored(db, [msgId]);
-  await removeForGood(alice, msgId, content);
-  const handle = temporal.workflow.getHandle(`gdpr-delete/${msgId}`);
-  const proof = (await handle.result()) as {
-    steps: { name: string; counts: Record<string, number> }[];
-  };
-  expect(proof.steps.map(({ name }) => name)).toEqual([
-    'erased_list',
-    'redis',
-    'mysql_messages',
-    'mysql_group_log',
-    'mysql_inbox',
-    'mysql_receipts',
-    'redis_counts',
-    'kafka',
-  ]);
-  expect(proof.steps[2]?.counts).toMatchObject({ messages: 1 });
-  expect(proof.steps[4]?.counts).toEqual({ rows: 1, waiting: 1 });
-  const history = JSON.stringify(await handle.fetchHistory());
-  expect(history).not.toContain(Buffer.from(content).toString('base64').slice(0, 12));
-  const [found] = await Promise.all([
-    temporal.workflow.count(`ImRequest = "delete" AND ImUserId = "${alice}"`),
-  ]);
-  expect(found.count).toBe(1);
 });

@@ -59,7 +59,7 @@ class World {
       pusher: { push: (pushed) => this.push(pushed) },
       states: { markDelivered: () => Promise.reject(new Error('Redis is away')) },
       counts: { set: () => Promise.reject(new Error('Redis is away')) },
-      erasedMessages: { among: () => Promise.resolve(new Set(this.erased)) },
+      erased: { among: () => Promise.resolve(new Set(this.erased)) },
       now: Date.now,
       metrics: createMetrics(),
       log: createLogger('silent', 'test'),

@@ -223,8 +223,7 @@ export class Conversations {
       `SELECT COUNT(*) AS n FROM (
          SELECT 1 FROM messages m FORCE INDEX (ix_messages_conversation)
          WHERE m.conversation_type = 'group' AND m.conversation_key = ? AND m.sequence_number > ?
-           AND m.created_at >= ? AND m.sender_id <> ? AND m.erased_at IS NULL
-           AND ${NOT_READ_BY} AND ${NOT_HIDDEN_FROM}
+           AND m.created_at >= ? AND m.sender_id <> ? AND m.erased_at IS NULL AND ${NOT_READ_BY} AND ${NOT_HIDDEN_FROM}
          LIMIT ${MAX_COUNTED}) AS unread`,
       [conversation.key, from, since, userId, userId, userId],
     );

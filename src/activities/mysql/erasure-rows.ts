@@ -163,10 +163,10 @@ export class ErasureRows {
     return page.length < ERASE_BATCH ? undefined : page.at(-1)?.id;
   }
 
-  /** Removes a batch of their places in groups; false when none is left. */
+  /** Removes a batch of their places in groups, and of what they hid; false when none is left. */
   async eraseGroups(userId: string): Promise<boolean> {
     let removed = 0;
-    for (const table of ['group_memberships', 'group_reads', 'group_readers']) {
+    for (const table of ['group_memberships', 'group_reads', 'group_readers', 'hidden_messages']) {
       const result = await this.db.execute(
         `DELETE FROM ${table} WHERE user_id = ? LIMIT ${ERASE_BATCH}`,
         [userId],

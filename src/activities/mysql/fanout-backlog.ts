@@ -5,6 +5,7 @@
 import type { SequencedMessage } from '../../domain/message';
 import { chunks, MAX_ROWS } from './chunks';
 import type { Database } from './database';
+import { erasedAmong } from './erased-messages';
 import { MESSAGE_COLUMNS, toMessage } from './message-rows';
 import type { MessageRow } from './message-rows';
 
@@ -24,14 +25,23 @@ export class FanoutBacklog {
     return found;
   }
 
-  /** Adds messages that are stored, in their order. */
+  /** Adds messages that are stored, in their order; not those that were erased. */
   async add(messages: readonly SequencedMessage[]): Promise<void> {
     for (const piece of chunks(messages)) {
-      await this.db.execute(
-        `INSERT INTO group_fanout_pending (msg_id, group_id, accepted_at) VALUES ?
-         ON DUPLICATE KEY UPDATE msg_id = group_fanout_pending.msg_id`,
-        [piece.map(({ msgId, conversation, acceptedAt }) => [msgId, conversation.key, acceptedAt])],
-      );
+      await this.db.transaction(async (tx) => {
+        await tx.execute(
+          `INSERT INTO group_fanout_pending (msg_id, group_id, accepted_at) VALUES ?
+           ON DUPLICATE KEY UPDATE msg_id = group_fanout_pending.msg_id`,
+          [piece.map((one) => [one.msgId, one.conversation.key, one.acceptedAt])],
+        );
+        // After the insert, whose locks a deletion waits for.
+        const erased = await erasedAmong(
+          tx,
+          piece.map(({ msgId }) => msgId),
+        );
+        if (erased.size === 0) return;
+        await tx.execute('DELETE FROM group_fanout_pending WHERE msg_id IN (?)', [[...erased]]);
+      });
     }
   }
 

@@ -38,7 +38,7 @@ export class GroupLog {
 
   /**
    * Appends messages of one (active) group in their order; those that are there already stay, those of
-   * a sender who was erased are dropped.
+   * a sender who was erased, or that were erased themselves, are dropped.
    */
   async append(groupId: string, messages: readonly SequencedMessage[]): Promise<Appended> {
     const earliest = Math.min(...messages.map(({ acceptedAt }) => acceptedAt));

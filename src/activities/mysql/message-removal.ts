@@ -8,6 +8,15 @@ import { MAX_ROWS } from './chunks';
 import type { Database, Queryable } from './database';
 import { INBOX_STATE, insertPlaces, lockHeads, raiseHeads } from './message-store';
 
+/** Tables of which whole rows go. */
+type Table =
+  | 'messages'
+  | 'hidden_messages'
+  | 'group_log'
+  | 'group_fanout_pending'
+  | 'read_receipts'
+  | 'read_summaries';
+
 export class MessageRemoval {
   constructor(private readonly db: Database) {}
 
@@ -20,8 +29,11 @@ export class MessageRemoval {
   }
 
   /** The hole that it leaves in the log's positions stops nobody: readers go by what comes after. */
-  async removeFromGroupLog(msgId: string): Promise<{ entries: number }> {
-    return { entries: await this.delete('group_log', msgId) };
+  async removeFromGroupLog(msgId: string): Promise<{ entries: number; backlog: number }> {
+    return {
+      entries: await this.delete('group_log', msgId),
+      backlog: await this.delete('group_fanout_pending', msgId),
+    };
   }
 
   async removeReceipts(msgId: string): Promise<{ receipts: number; summaries: number }> {
@@ -104,10 +116,7 @@ export class MessageRemoval {
   }
 
   /** READ COMMITTED and by a key: no gap is locked into which others insert. */
-  private async delete(
-    table: 'messages' | 'hidden_messages' | 'group_log' | 'read_receipts' | 'read_summaries',
-    msgId: string,
-  ): Promise<number> {
+  private async delete(table: Table, msgId: string): Promise<number> {
     return this.db.transaction(async (tx) => {
       const { affectedRows } = await tx.execute(`DELETE FROM ${table} WHERE msg_id = ?`, [msgId]);
       return affectedRows;

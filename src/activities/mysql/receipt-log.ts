@@ -90,7 +90,15 @@ export class ReceiptLog {
 
   /** Makes the summaries of these messages anew from all of their receipts; they only grow. */
   async summarize(msgIds: readonly string[]): Promise<void> {
-    await this.db.transaction((tx) => summarize(tx, msgIds));
+    for (const piece of chunks([...new Set(msgIds)].sort())) {
+      await this.db.transaction(async (tx) => {
+        await summarize(tx, piece);
+        // After the insert, whose locks a deletion waits for.
+        const erased = await erasedAmong(tx, piece);
+        if (erased.size === 0) return;
+        await tx.execute('DELETE FROM read_summaries WHERE msg_id IN (?)', [[...erased]]);
+      });
+    }
   }
 
   /** Senders with receipts that have waited since before `recordedBefore`, after `afterSenderId`. */
@@ -109,10 +117,10 @@ export class ReceiptLog {
   }
 }
 
-/** See {@link ReceiptLog.summarize}; in the caller's transaction. */
-export async function summarize(tx: Queryable, msgIds: readonly string[]): Promise<void> {
+/** See {@link ReceiptLog.summarize}. */
+export async function summarize(on: Queryable, msgIds: readonly string[]): Promise<void> {
   for (const piece of chunks([...new Set(msgIds)].sort())) {
-    const counts = await tx.select<SummaryRow>(
+    const counts = await on.select<SummaryRow>(
       `SELECT msg_id, COUNT(DISTINCT reader_id) AS readers, MIN(read_at) AS first,
            MAX(read_at) AS last, MIN(reader_id) AS reader
          FROM read_receipts WHERE msg_id IN (?) GROUP BY msg_id ORDER BY msg_id`,
@@ -122,10 +130,10 @@ export async function summarize(tx: Queryable, msgIds: readonly string[]): Promi
     const rows: unknown[][] = [];
     for (const { msg_id, readers, first, last, reader } of counts) {
       // One after another, and only for groups: a page must not take the whole pool.
-      const named = readers === 1 ? [reader] : await firstReaders(tx, msg_id);
+      const named = readers === 1 ? [reader] : await firstReaders(on, msg_id);
       rows.push([msg_id, readers, first, last, JSON.stringify(named)]);
     }
-    await tx.execute(
+    await on.execute(
       `INSERT INTO read_summaries (msg_id, reader_count, first_read_at, last_read_at, first_readers)
          VALUES ? ON DUPLICATE KEY UPDATE
            first_readers = IF(VALUES(reader_count) >= reader_count, VALUES(first_readers), first_readers),
@@ -134,13 +142,6 @@ export async function summarize(tx: Queryable, msgIds: readonly string[]): Promi
            reader_count = GREATEST(reader_count, VALUES(reader_count))`,
       [rows],
     );
-    // Asked after the insert, whose locks a deletion waits for.
-    const erased = await erasedAmong(
-      tx,
-      counts.map(({ msg_id }) => msg_id),
-    );
-    if (erased.size > 0)
-      await tx.execute('DELETE FROM read_summaries WHERE msg_id IN (?)', [[...erased]]);
   }
 }
 

@@ -111,6 +111,7 @@ export class RetentionRows {
       const msgIds = rows.map(({ msgId }) => msgId);
       await tx.execute('DELETE FROM read_receipts WHERE msg_id IN (?)', [msgIds]);
       await tx.execute('DELETE FROM read_summaries WHERE msg_id IN (?)', [msgIds]);
+      await tx.execute('DELETE FROM hidden_messages WHERE msg_id IN (?)', [msgIds]);
       return remove(
         tx,
         'messages',

@@ -1,0 +1,39 @@
+/** Deleting messages as a client does, and looking whether anything is left. */
+import type { Redis } from 'ioredis';
+import type { Database } from '../../src/activities/mysql/database';
+import type { ImClient } from './im-client';
+import { tokenFor } from './rest-client';
+import type { Answer, RestClient } from './rest-client';
+import { tracesOf } from './traces';
+import { waitFor } from './wait';
+
+export class Deletions {
+  constructor(
+    private readonly deps: {
+      readonly client: ImClient;
+      readonly rest: RestClient;
+      readonly db: Database;
+      readonly redis: Redis;
+    },
+  ) {}
+
+  async remove(user: string, msgId: string, scope = ''): Promise<Answer> {
+    const token = await tokenFor(user, scope ? { scope } : {});
+    return this.deps.rest.send('DELETE', `/api/v1/messages/${encodeURIComponent(msgId)}`, {
+      authorization: `Bearer ${token}`,
+    });
+  }
+
+  /** Deletes it, waits for the end if need be, and expects that nothing is left. */
+  async removeForGood(user: string, msgId: string, content: string): Promise<void> {
+    const { client, db, redis } = this.deps;
+    let answer = await this.remove(user, msgId);
+    await waitFor('the deletion to end', 60_000, async () => {
+      if (answer.status === 202) answer = await this.remove(user, msgId);
+      return answer.status !== 202;
+    });
+    expect(answer.body).toEqual({ success: true, message: 'Message deleted from all systems' });
+    expect(await tracesOf(db, redis, [msgId, content])).toEqual([]);
+    await expect(client.status(msgId)).rejects.toMatchObject({ code: 5 });
+  }
+}
