@@ -14,8 +14,9 @@ import { loadService } from '../dev/common/grpc';
 import { offsetFrom, Stack } from '../dev/stack/stack';
 import { Database } from '../src/activities/mysql/database';
 import { MessageStore } from '../src/activities/mysql/message-store';
-import { migrate } from '../src/activities/mysql/migrate';
+import { prepareSchema } from '../src/activities/mysql/schema';
 import { privateConversation } from '../src/domain/ids';
+import { createLogger } from '../src/logger';
 import { projectRoot } from '../src/paths';
 import { freePort, ProductProcess } from '../test/support/processes';
 import { BENCH_OFFSET } from './harness/system';
@@ -58,7 +59,12 @@ async function main(): Promise<void> {
   });
   const started = await stack.up();
   const url = stack.environment.MYSQL_URL;
-  await migrate(url, join(projectRoot(), 'migrations'));
+  await prepareSchema({
+    url,
+    owner: stack.environment.MYSQL_OWNER,
+    folder: join(projectRoot(), 'migrations'),
+    log: createLogger('silent', 'bench'),
+  });
   const db = Database.open({ url, connections: 2, deadlineMs: 60_000 });
   const etcd = new Etcd3({ hosts: [stack.environment.ETCD_ENDPOINTS] });
   const gateway = await Gateway.start(users);

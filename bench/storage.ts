@@ -14,7 +14,7 @@ import { offsetFrom, Stack } from '../dev/stack/stack';
 import { DevUserService } from '../dev/user-service/user-service';
 import { ensureTopics, TOPICS, topicSpecs } from '../src/activities/kafka/topics';
 import { Database } from '../src/activities/mysql/database';
-import { migrate } from '../src/activities/mysql/migrate';
+import { prepareSchema } from '../src/activities/mysql/schema';
 import { loadConfig } from '../src/config';
 import { projectRoot } from '../src/paths';
 import { groupConversation, privateConversation } from '../src/domain/ids';
@@ -77,7 +77,12 @@ async function main(): Promise<void> {
   const kafka = new Kafka({ brokers, clientId: 'bench', logLevel: logLevel.NOTHING });
   const config = loadConfig({ ...stack.environment });
   await ensureTopics(kafka, topicSpecs(config), { replication: 1, deadlineMs: 60_000, log });
-  await migrate(config.MYSQL_URL, join(projectRoot(), 'migrations'));
+  await prepareSchema({
+    url: config.MYSQL_URL,
+    owner: config.MYSQL_OWNER,
+    folder: join(projectRoot(), 'migrations'),
+    log,
+  });
   const users = new DevUserService({ grpcPort: 0, httpPort: 0, kafkaBrokers: brokers }, log);
   await users.start();
   const gateway = await TestGateway.start([stack.environment.ETCD_ENDPOINTS]);

@@ -91,9 +91,15 @@ async function deliverPage(
   userId: string,
   pushMs?: number,
 ): Promise<PageResult> {
-  // From here on the sweep may ask again: this page may leave something.
-  requests.forget(requireUser(userId));
-  return delivery.deliverPage(userId, cancellationSignal(), pushMs);
+  let left = true;
+  try {
+    const page = await delivery.deliverPage(requireUser(userId), cancellationSignal(), pushMs);
+    left = page.pending > 0;
+    return page;
+  } finally {
+    // What is left the sweep may ask for again.
+    if (left) requests.forget(userId);
+  }
 }
 
 /** A person may start a delivery by hand, with anything as its input. */

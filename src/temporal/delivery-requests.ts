@@ -57,7 +57,7 @@ export class DeliveryRequests {
     this.calls.request(userId);
   }
 
-  /** The user's delivery had its turn, or something new happened: what was asked for is over. */
+  /** The user's delivery left something, or something new happened: what was asked for is over. */
   forget(userId: string): void {
     this.asked.delete(userId);
   }

@@ -14,6 +14,13 @@ const RETRY_FIRST_MS = 500;
 const RETRY_LONGEST_MS = 10_000;
 /** Workflows kept in memory: each is small, and idle ones are replayed from history. */
 const MAX_CACHED_WORKFLOWS = 500;
+/**
+ * Polls for workflow tasks at once, and the share of them for workflows that are not in memory: the
+ * first task of each is such a one, and most deliveries have no other. With the SDK's 10 and 0.2 two
+ * polls serve everyone who comes back, about 20 users a second (bench/NOTES-storage.md).
+ */
+const WORKFLOW_POLLS = 20;
+const NEW_WORKFLOW_SHARE = 0.8;
 /** Activities at once: each holds a page of messages and, now and then, a MySQL connection. */
 const MAX_ACTIVITIES = 50;
 
@@ -81,6 +88,8 @@ export class WorkerRunner {
         ...workflows,
         activities,
         maxCachedWorkflows: MAX_CACHED_WORKFLOWS,
+        workflowTaskPollerBehavior: { type: 'simple-maximum', maximum: WORKFLOW_POLLS },
+        nonStickyToStickyPollRatio: NEW_WORKFLOW_SHARE,
         maxConcurrentActivityTaskExecutions: MAX_ACTIVITIES,
         shutdownGraceTime: graceMs * 0.6,
         shutdownForceTime: graceMs,
