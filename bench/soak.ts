@@ -60,10 +60,13 @@ async function main(): Promise<void> {
       { ...spec, warmUpS: 20, intervalS: INTERVAL_S },
       (p99, n) => {
         const minute = round((Date.now() - began) / 60_000, 2);
-        const sample = memory(on).then((of) => {
-          samples.push({ minute, perSecond: round(n, 1), p99, ...of });
-          console.log(JSON.stringify(samples.at(-1)));
-        });
+        const sample = memory(on).then(
+          (of) => {
+            samples.push({ minute, perSecond: round(n, 1), p99, ...of });
+            console.log(JSON.stringify(samples.at(-1)));
+          },
+          (error: unknown) => console.error(`no sample at minute ${minute}: ${String(error)}`),
+        );
         sampled.push(sample);
       },
     );

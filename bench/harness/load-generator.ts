@@ -257,6 +257,7 @@ function note(what: GeneratorNote): void {
   process.send?.(what);
 }
 
+process.once('disconnect', () => process.exit(1));
 process.once('message', (spec: LoadSpec) => {
   void new Generator(spec).run().then((result) => {
     // The channel ends with the process: not before the result has left.

@@ -3,7 +3,7 @@
 /** Sums over all labels, by metric name. */
 export async function scrape(httpPort: number): Promise<Map<string, number>> {
   const response = await fetch(`http://127.0.0.1:${httpPort}/metrics`, {
-    signal: AbortSignal.timeout(5_000),
+    signal: AbortSignal.timeout(8_000),
   });
   const sums = new Map<string, number>();
   for (const line of (await response.text()).split('\n')) {
