@@ -199,8 +199,9 @@ describe('who may do what', () => {
     const { path, body } = await request(cell);
     const answer = await rest.send(cell.method, path, headers, body && JSON.stringify(body));
     if (cell.expected === 'any') expect([200, 503]).toContain(answer.status);
-    // Accepted is allowed.
-    else expect(String(answer.status).replace('202', '200')).toBe(cell.expected.split(' ')[0]);
+    // What is accepted is allowed.
+    else if (answer.status === 202) expect(cell.expected).toMatch(/^20[02]/);
+    else expect(String(answer.status)).toBe(cell.expected.split(' ')[0]);
     if (answer.status >= 400) expect(answer.text).not.toContain(CONTENT);
     if (!cell.expected.endsWith('own')) return;
     for (const { recipient_id } of answer.body.messages ?? []) {
