@@ -1,4 +1,5 @@
 /** Deleting messages as a client does, and looking whether anything is left. */
+import { deepEqual, rejects } from 'node:assert/strict';
 import type { Redis } from 'ioredis';
 import type { Database } from '../../src/activities/mysql/database';
 import type { ImClient } from './im-client';
@@ -32,8 +33,8 @@ export class Deletions {
       if (answer.status === 202) answer = await this.remove(user, msgId);
       return answer.status !== 202;
     });
-    expect(answer.body).toEqual({ success: true, message: 'Message deleted from all systems' });
-    expect(await tracesOf(db, redis, [msgId, content])).toEqual([]);
-    await expect(client.status(msgId)).rejects.toMatchObject({ code: 5 });
+    deepEqual(answer.body, { success: true, message: 'Message deleted from all systems' });
+    deepEqual(await tracesOf(db, redis, [msgId, content]), []);
+    await rejects(client.status(msgId), { code: 5 });
   }
 }
