@@ -8,20 +8,14 @@ import { createKafka } from './activities/kafka/client';
 import { PartitionReader } from './activities/kafka/partition-reader';
 import { BatchingProducer } from './activities/kafka/producer';
 import { ReceiptEvents } from './activities/kafka/receipt-events';
-import { TopicRetention } from './activities/kafka/retention';
 import { ensureTopics, partitionOf, TOPICS, topicSpecs } from './activities/kafka/topics';
 import { FanoutBacklog } from './activities/mysql/fanout-backlog';
 import { GroupDoubts } from './activities/mysql/group-doubts';
-import { ConsumerProgress } from './activities/kafka/consumer-progress';
-import { ExportBundles } from './activities/mysql/export-bundles';
-import { ExportRows } from './activities/mysql/export-rows';
 import { GroupLog } from './activities/mysql/group-log';
 import { GroupStays } from './activities/mysql/group-stays';
 import { ReceiptPusher } from './activities/gateway/receipt-pusher';
 import { ReceiptLog } from './activities/mysql/receipt-log';
 import { WakeClaims } from './activities/redis/wake-claims';
-import type { ReceiptActivities } from './domain/receipt-workflow';
-import type { RetentionActivities } from './domain/retention';
 import { ReceiptPublisher } from './routing/publish-receipts';
 import { ReceiptWakes } from './temporal/receipt-wakes';
 import { listenHttp } from './api/http-app';
@@ -31,37 +25,22 @@ import { DeliveryTrigger } from './consumers/delivery-trigger';
 import { createGroupConsumer } from './consumers/group-messages';
 import { createMembershipConsumer } from './consumers/membership-changes';
 import { createOfflineConsumer } from './consumers/offline-messages';
-import type { DeliveryActivities } from './domain/delivery';
-import type { EraseActivities } from './domain/erasure';
-import type { ExportActivities } from './domain/export-workflow';
-import type { GdprJobActivities } from './domain/gdpr';
-import type { DeleteActivities } from './domain/gdpr-delete';
-import type { KeyActivities } from './domain/key-rotation';
-import type { RoutingActivities } from './domain/routing';
 import { messageOf } from './domain/errors';
 import { createLogger } from './logger';
 import type { Logger } from './logger';
 import { createPrivateRouter, createReservations, openParts } from './parts';
 import { runProcess } from './process';
-import { createErasure, createRetention } from './removal';
 import type { ContentSteps } from './routing/content';
 import { DeadLetters } from './routing/dead-letters';
-import { InboxDelivery } from './routing/deliver-inbox';
 import { GroupFanout } from './routing/group-fanout';
 import { LargeGroups } from './routing/large-groups';
 import { MembershipWatch } from './routing/membership-watch';
-import { ExportWriter } from './routing/write-export';
-import { createActivities } from './temporal/activities';
 import { DeliveryRequests } from './temporal/delivery-requests';
-import { createDeleteActivities } from './temporal/delete-activities';
-import { createExportActivities } from './temporal/export-activities';
-import { createGdprActivities } from './temporal/gdpr-activities';
-import { GdprStarts } from './temporal/gdpr-starts';
-import { routeTicket } from './temporal/route-ticket';
 import { installTemporalRuntime } from './temporal/runtime';
 import { ensureRetentionSchedule, ensureSweepSchedule, sweepSoon } from './temporal/schedules';
 import { registerSearchAttributes } from './temporal/search-attributes';
 import { WorkerRunner } from './temporal/worker-runner';
+import { createWorkerActivities } from './worker-activities';
 
 /** How long Kafka may be away, or elect leaders, when a worker starts, ms. */
 const TOPICS_DEADLINE_MS = 60_000;
@@ -69,7 +48,6 @@ const TOPICS_DEADLINE_MS = 60_000;
 const POSITIONS_DEADLINE_MS = 5_000;
 /** For one append of receipts, ms: nobody waits for them, and one that was given up has to be looked for. */
 const RECEIPT_APPEND_MS = 5_000;
-const HOUR_MS = 60 * 60 * 1000;
 
 export interface RunningWorker {
   readonly httpPort: number;
@@ -195,69 +173,15 @@ export async function startWorker(
     now: Date.now,
   });
 
-  const router = createPrivateRouter(parts, createReservations(parts), content);
-  const gdprStarts = new GdprStarts({ temporal, taskQueue, log });
-  // What an export waits for: all that was acknowledged before it is to be in it.
-  const stored = [
-    { topic: TOPICS.offline, groupId: `${config.IM_KAFKA_CLIENT_ID}-offline` },
-    { topic: TOPICS.delivered, groupId: `${config.IM_KAFKA_CLIENT_ID}-delivered` },
-    { topic: TOPICS.group, groupId: `${config.IM_KAFKA_CLIENT_ID}-group` },
-  ];
-  const activities: DeleteActivities &
-    DeliveryActivities &
-    EraseActivities &
-    ExportActivities &
-    GdprJobActivities &
-    KeyActivities &
-    ReceiptActivities &
-    RetentionActivities &
-    RoutingActivities = {
-    ...createActivities({
-      ...parts,
-      delivery: new InboxDelivery({
-        ...parts,
-        erased: parts.erasedMessages,
-        content: parts.encryption.content,
-        now: Date.now,
-      }),
-      userKeys: parts.encryption,
-      retention: createRetention(parts),
-      requests,
-      publisher: receipts,
-      receipts: receiptLog,
-      backlog,
-      fanout,
-      wake: (senderId) => wakes.wake(senderId),
-      now: Date.now,
-    }),
-    ...createErasure(parts),
-    ...createDeleteActivities({
-      ...parts,
-      erased: parts.erasedMessages,
-      tickets: parts.routingTickets,
-      retention: new TopicRetention(parts.consumerKafka),
-      now: Date.now,
-    }),
-    ...createGdprActivities({
-      jobs: parts.gdprJobs,
-      startJob: (job) => gdprStarts.start(job),
-      now: Date.now,
-      log,
-    }),
-    ...createExportActivities({
-      progress: new ConsumerProgress(parts.consumerKafka, stored),
-      writer: new ExportWriter({
-        rows: new ExportRows(database),
-        bundles: new ExportBundles(database),
-        exportKeys: parts.exportKeys,
-        content: parts.encryption.content,
-        ttlMs: config.IM_EXPORT_TTL_H * HOUR_MS,
-        now: Date.now,
-      }),
-      log,
-    }),
-    routePrivateMessage: (ticket) => routeTicket(router, parts.tickets, ticket),
-  };
+  const activities = createWorkerActivities(parts, {
+    requests,
+    publisher: receipts,
+    receipts: receiptLog,
+    backlog,
+    fanout,
+    wakes,
+    router: createPrivateRouter(parts, createReservations(parts), content),
+  });
   const runner = new WorkerRunner({
     address: config.TEMPORAL_ADDRESS,
     namespace: config.TEMPORAL_NAMESPACE,

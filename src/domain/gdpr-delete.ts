@@ -18,6 +18,8 @@ export interface DeleteActivities {
   forgetInRedis(input: DeleteInput): Promise<GdprCounts>;
   /** The content. Whatever was storing the message meanwhile has ended when this has. */
   removeContent(input: DeleteInput): Promise<GdprCounts>;
+  /** Exports that may hold it: those with messages of its sender. They can be asked for again. */
+  removeExports(input: DeleteInput): Promise<GdprCounts>;
   /** Its entry in the log of a large group. */
   removeFromGroupLog(input: DeleteInput): Promise<GdprCounts>;
   /** Its rows in inboxes, and what they add to the numbers of waiting messages. */

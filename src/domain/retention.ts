@@ -33,6 +33,8 @@ export interface RetentionActivities {
   purgeGroupLogs(input: PurgeInput): Promise<PurgePage>;
   /** Ids of deleted messages, once no copy can come back. */
   purgeErasedIds(input: PurgeInput): Promise<PurgePage>;
+  /** Exports past their time; `removed` counts the rows of their bundles. */
+  purgeExportBundles(input: PurgeInput): Promise<PurgePage>;
   purgeGdprJobs(input: PurgeInput): Promise<PurgePage>;
 }
 
@@ -48,6 +50,7 @@ export const RETENTION_CLASSES = [
   'purgeGroupLogs',
   'purgeErasedIds',
   'purgeErasureConfirmations',
+  'purgeExportBundles',
   'purgeGdprJobs',
 ] as const satisfies readonly RetentionClass[];
 

@@ -1,7 +1,8 @@
 /** The steps of a message's deletion, each for one system (see workflows/gdpr-delete-message.ts). */
 import type { TopicRetention } from '../activities/kafka/retention';
-import { deadLetterTopic, TOPICS } from '../activities/kafka/topics';
+import { TOPICS } from '../activities/kafka/topics';
 import type { ErasedMessages } from '../activities/mysql/erased-messages';
+import type { ExportBundles } from '../activities/mysql/export-bundles';
 import type { Holds } from '../activities/mysql/holds';
 import type { MessageRemoval } from '../activities/mysql/message-removal';
 import type { InboxCounts } from '../activities/redis/inbox-counts';
@@ -15,10 +16,11 @@ export interface DeleteMessageDeps {
   readonly erased: Pick<ErasedMessages, 'add' | 'find' | 'keepUntil'>;
   readonly holds: Pick<Holds, 'active'>;
   readonly removal: MessageRemoval;
+  readonly bundles: Pick<ExportBundles, 'removeWithMessagesOf'>;
   readonly states: Pick<MessageStates, 'erase'>;
   readonly tickets: Pick<RoutingTickets, 'forget'>;
   readonly counts: Pick<InboxCounts, 'forget'>;
-  readonly retention: Pick<TopicRetention, 'of'>;
+  readonly retention: Pick<TopicRetention, 'copiesGone'>;
   readonly now: () => number;
 }
 
@@ -47,6 +49,12 @@ export class MessageDeletion {
     return { messages, tickets: await tickets.forget(messageId) };
   }
 
+  /** Bundles are not searched: those of whoever could see it go when they have messages of its sender. */
+  async removeExports({ senderId, conversation }: DeleteInput): Promise<GdprCounts> {
+    const holders = conversation.type === 'group' ? undefined : conversation.key.split('/');
+    return { bundles: await this.deps.bundles.removeWithMessagesOf(senderId, holders) };
+  }
+
   /** A page of users at a time; the rows that name them stay, so it may be repeated. */
   async forgetCounts({ messageId, forUser }: DeleteInput): Promise<GdprCounts> {
     const { removal, counts } = this.deps;
@@ -62,7 +70,7 @@ export class MessageDeletion {
 
   /**
    * Records cannot be taken out of Kafka one by one: consumers drop them by the erased list, and they go
-   * with their topic's time. A dead letter may be put aside as late as its original is there.
+   * with their topic's time.
    */
   async dateKafkaCopies({ messageId, conversation }: DeleteInput): Promise<GdprCounts> {
     const { retention, erased, now } = this.deps;
@@ -70,16 +78,7 @@ export class MessageDeletion {
       conversation.type === 'group'
         ? [TOPICS.group, TOPICS.offline]
         : [TOPICS.offline, TOPICS.delivered];
-    const topics = [...carriers, TOPICS.readReceipts];
-    const lives = await retention.of([...topics, ...topics.map(deadLetterTopic)]);
-    const at = now();
-    const dates: Record<string, number> = {};
-    for (const topic of topics) {
-      const life = lives.get(topic) ?? 0;
-      const afterwards = lives.get(deadLetterTopic(topic));
-      if (life > 0) dates[topic] = at + life;
-      if (afterwards !== undefined) dates[deadLetterTopic(topic)] = at + life + afterwards;
-    }
+    const dates = await retention.copiesGone([...carriers, TOPICS.readReceipts], now());
     const until = Math.max(0, ...Object.values(dates));
     await ofSystem('mysql', erased.keepUntil(messageId, until));
     return dates;

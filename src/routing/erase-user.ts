@@ -3,6 +3,7 @@
  * left, and may be repeated after a crash in its middle: what is done is not found any more.
  */
 import type { ErasedBatch, ErasureRows } from '../activities/mysql/erasure-rows';
+import type { ExportBundles } from '../activities/mysql/export-bundles';
 import type { Holds } from '../activities/mysql/holds';
 import type { InboxCounts } from '../activities/redis/inbox-counts';
 import type { UserTraces } from '../activities/redis/user-traces';
@@ -15,8 +16,7 @@ export interface EraseUserDeps {
   readonly holds: Pick<Holds, 'onUser'>;
   readonly traces: Pick<UserTraces, 'erasePage'>;
   readonly counts: Pick<InboxCounts, 'subtract'>;
-  /** Removes a batch of the exports that hold their data; false when none is left. */
-  readonly eraseExports: (userId: string) => Promise<boolean>;
+  readonly bundles: Pick<ExportBundles, 'removeOf' | 'removeWithMessagesOf'>;
   readonly log: Logger;
 }
 
@@ -65,8 +65,10 @@ export class EraseUser {
     return untilNone(signal, () => this.deps.rows.eraseGroups(userId));
   }
 
-  exports(userId: string, signal: AbortSignal): Promise<void> {
-    return untilNone(signal, () => this.deps.eraseExports(userId));
+  /** Their own exports, and those of others that hold messages of theirs. */
+  async exports(userId: string): Promise<void> {
+    await this.deps.bundles.removeOf(userId);
+    await this.deps.bundles.removeWithMessagesOf(userId);
   }
 
   async redis(userId: string, signal: AbortSignal): Promise<void> {
@@ -83,6 +85,7 @@ export class EraseUser {
     await this.inbox(userId, signal);
     await this.receipts(userId, signal);
     await this.groups(userId, signal);
+    await this.exports(userId);
     return this.find(userId);
   }
 

@@ -3,6 +3,7 @@
  * legal hold, and leaves that.
  */
 import type { ErasedMessages } from '../activities/mysql/erased-messages';
+import type { ExportBundles } from '../activities/mysql/export-bundles';
 import type { GroupExpiry } from '../activities/mysql/group-expiry';
 import type { Holds } from '../activities/mysql/holds';
 import type { Inbox } from '../activities/mysql/inbox';
@@ -36,6 +37,7 @@ export interface RetentionDeps {
   readonly counts: Pick<InboxCounts, 'subtract'>;
   readonly groupExpiry: Pick<GroupExpiry, 'purgeExpired'>;
   readonly erasedMessages: Pick<ErasedMessages, 'purge'>;
+  readonly bundles: Pick<ExportBundles, 'purgeExpired'>;
   readonly days: RetentionDays;
   readonly now: () => number;
   readonly log: Logger;
@@ -119,6 +121,13 @@ export class Retention implements RetentionActivities {
 
   async purgeErasedIds(): Promise<PurgePage> {
     return simplePage(await this.deps.erasedMessages.purge());
+  }
+
+  /** Also of those under a hold: a bundle is a copy. */
+  async purgeExportBundles(): Promise<PurgePage> {
+    const removed = await this.deps.bundles.purgeExpired(this.deps.now(), PAGE_SIZE);
+    // A bundle's last rows may exceed the page a little.
+    return { removed, held: 0, ...(removed >= PAGE_SIZE && { next: START }) };
   }
 
   async purgeGdprJobs(): Promise<PurgePage> {

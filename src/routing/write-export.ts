@@ -105,6 +105,7 @@ class SectionWriter {
   private bytes = 0;
   private readonly devices = new Map<string, DeviceSpan>();
   private readonly senders = new Set<string>();
+  private msgIds: string[] = [];
 
   constructor(
     private readonly deps: ExportWriterDeps,
@@ -154,12 +155,15 @@ class SectionWriter {
       case 'message': {
         const { type, deliveredAt, readAt, devices } = each.row;
         const message = opened.next().value as ExportedMessage['message'];
-        this.senders.add(message.senderId);
+        // Of what was erased before, nothing is left that would have to go.
+        if (!message.erased) this.senders.add(message.senderId);
+        this.msgIds.push(message.msgId);
         for (const device of devices) this.sawDevice(device, deliveredAt ?? message.acceptedAt);
         return wireMessage({ type, message, deliveredAt, readAt }, userId);
       }
       case 'receipt': {
         const { type, receipt } = each.row;
+        this.msgIds.push(receipt.msgId);
         if (type === 'given' && receipt.deviceId !== '') {
           this.sawDevice(receipt.deviceId, receipt.readAt);
         }
@@ -197,12 +201,13 @@ class SectionWriter {
     const text = Buffer.concat(this.lines);
     const sealed = text.length > 0 ? await sealChunk(text, at, this.key) : undefined;
     await bundles.advance(
-      { bundleId, chunks },
+      { bundleId, userId, chunks },
       {
         progress: { section, counts: this.counts, ...place },
         chunk: sealed && { section, sealed },
         devices: [...this.devices.values()],
         senders: [...this.senders],
+        msgIds: this.msgIds,
         expiresAt: now() + ttlMs,
       },
     );
@@ -211,6 +216,7 @@ class SectionWriter {
     this.bytes = 0;
     this.devices.clear();
     this.senders.clear();
+    this.msgIds = [];
   }
 }
 

@@ -82,6 +82,8 @@ function retentionActivities(
     purgeErasedIds: (input) => purge('purgeErasedIds', () => retention.purgeErasedIds(input)),
     purgeErasureConfirmations: (input) =>
       purge('purgeErasureConfirmations', () => retention.purgeErasureConfirmations(input)),
+    purgeExportBundles: (input) =>
+      purge('purgeExportBundles', () => retention.purgeExportBundles(input)),
     purgeGdprJobs: (input) => purge('purgeGdprJobs', () => retention.purgeGdprJobs(input)),
   };
 }

@@ -30,6 +30,7 @@ export function createDeleteActivities(
     }),
     forgetInRedis: run('redis', (input) => deletion.forgetInRedis(input)),
     removeContent: run('mysql', ({ messageId }) => removal.removeContent(messageId)),
+    removeExports: run('mysql', (input) => deletion.removeExports(input)),
     removeFromGroupLog: run('mysql', ({ messageId }) => removal.removeFromGroupLog(messageId)),
     clearInboxes: run('mysql', ({ messageId }) => removal.clearInboxes(messageId)),
     removeReceipts: run('mysql', ({ messageId }) => removal.removeReceipts(messageId)),

@@ -38,7 +38,7 @@ export function createEraseActivities({ eraser, copies, log }: EraseActivityDeps
     eraseUserReceipts: run('mysql', (userId, signal) => eraser.receipts(userId, signal)),
     eraseUserGroups: run('mysql', (userId, signal) => eraser.groups(userId, signal)),
     eraseUserInRedis: run('redis', (userId, signal) => eraser.redis(userId, signal)),
-    eraseUserExports: run('mysql', (userId, signal) => eraser.exports(userId, signal)),
+    eraseUserExports: run('mysql', (userId) => eraser.exports(userId)),
     verifyErasure: run('mysql', (userId, signal) => eraser.verify(userId, signal)),
     dateUserCopies: run('kafka', () => copies()),
   };

@@ -3,7 +3,7 @@
  * anything else, so whatever stores, routes or replays it meanwhile drops it; after the content is gone
  * nothing can add a row to what the later steps remove.
  */
-import { proxyActivities } from '@temporalio/workflow';
+import { patched, proxyActivities } from '@temporalio/workflow';
 import type { GdprExpiry, GdprProof } from '../domain/gdpr';
 import type { DeleteActivities, DeleteInput } from '../domain/gdpr-delete';
 import { runGdprJob, STEP_OPTIONS } from './gdpr-job';
@@ -23,6 +23,9 @@ async function deleteForAll(job: GdprJob, input: DeleteInput): Promise<GdprExpir
   const listed = await job.step('erased_list', () => activities.listErased(input));
   await job.step('redis', () => activities.forgetInRedis(input));
   await job.step('mysql_messages', () => activities.removeContent(input));
+  if (patched('export-bundles')) {
+    await job.step('export_bundles', () => activities.removeExports(input));
+  }
   await job.step('mysql_group_log', () => activities.removeFromGroupLog(input));
   await job.step('mysql_inbox', () => activities.clearInboxes(input));
   await job.step('mysql_receipts', () => activities.removeReceipts(input));

@@ -8,6 +8,7 @@ import {
   continueAsNew,
   defineQuery,
   isCancellation,
+  patched,
   proxyActivities,
   setCurrentDetails,
   setHandler,
@@ -46,7 +47,9 @@ export async function retention(input?: RetentionInput): Promise<RetentionResult
   const result: RetentionResult = { ...input?.soFar };
   setHandler(retentionStatus, () => result);
   const first = RETENTION_CLASSES.indexOf(input?.current ?? RETENTION_CLASSES[0]);
+  const hasBundles = patched('export-bundles');
   for (const name of RETENTION_CLASSES.slice(first)) {
+    if (name === 'purgeExportBundles' && !hasBundles) continue;
     let after = name === input?.current ? input.after : undefined;
     let { removed, held } = result[name] ?? { removed: 0, held: 0 };
     do {

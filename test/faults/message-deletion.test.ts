@@ -117,6 +117,7 @@ class Doomed {
       'erased_list done',
       'redis done',
       'mysql_messages done',
+      'export_bundles done',
       'mysql_group_log done',
       'mysql_inbox done',
       'mysql_receipts done',
@@ -155,6 +156,8 @@ const HOLDS = {
     hold('INSERT INTO erased_messages VALUES (?, 0, "", 0)', [msgId]),
   removeContent: ({ msgId }: Doomed) =>
     hold('SELECT 1 FROM messages WHERE msg_id = ? FOR UPDATE', [msgId]),
+  removeExports: ({ alice }: Doomed) =>
+    hold('INSERT INTO export_senders VALUES (?, ?)', [unique('bundle'), alice]),
   removeFromGroupLog: ({ msgId }: Doomed) =>
     hold('INSERT INTO group_log VALUES (?, 1, ?, "", 0)', [unique('none'), msgId]),
   clearInboxes: ({ bob }: Doomed) =>

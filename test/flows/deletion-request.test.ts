@@ -61,6 +61,7 @@ test('the workflow can be followed by anyone who has Temporal’s UI, and its re
     'erased_list',
     'redis',
     'mysql_messages',
+    'export_bundles',
     'mysql_group_log',
     'mysql_inbox',
     'mysql_receipts',
@@ -68,7 +69,7 @@ test('the workflow can be followed by anyone who has Temporal’s UI, and its re
     'kafka',
   ]);
   expect(proof.steps[2]?.counts).toMatchObject({ messages: 1 });
-  expect(proof.steps[4]?.counts).toEqual({ rows: 1, waiting: 1 });
+  expect(proof.steps[5]?.counts).toEqual({ rows: 1, waiting: 1 });
   const history = JSON.stringify(await handle.fetchHistory());
   expect(history).not.toContain(Buffer.from(content).toString('base64').slice(0, 12));
   const found = await temporal.workflow.count(`ImRequest = "delete" AND ImUserId = "${alice}"`);

@@ -87,7 +87,8 @@ describe('who may do what', () => {
       system.users.directory.addMember(group, user);
     }
     await store(msgIds);
-    const { job } = await new GdprJobs(db, Date.now).request({
+    const jobs = new GdprJobs(db, Date.now);
+    const { job } = await jobs.request({
       kind: 'erase',
       userId: sender,
       requestedBy: sender,
@@ -98,6 +99,8 @@ describe('who may do what', () => {
       audit: { action: 'user.erase', subjectKind: 'user', subjectId: sender },
     });
     jobId = job.jobId;
+    // Ended, so that no sweep of another test's worker erases the sender.
+    await jobs.finish({ jobId, state: 'done', steps: [], expires: [] });
     const hold = await new Holds(db, Date.now).place({
       holdId: randomUUID(),
       kind: 'user',

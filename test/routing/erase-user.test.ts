@@ -4,6 +4,7 @@ import type { Database } from '../../src/activities/mysql/database';
 import { Conversations } from '../../src/activities/mysql/conversations';
 import { ErasedUsers } from '../../src/activities/mysql/erased-users';
 import { ErasureRows } from '../../src/activities/mysql/erasure-rows';
+import { ExportBundles } from '../../src/activities/mysql/export-bundles';
 import { Holds } from '../../src/activities/mysql/holds';
 import { Inbox } from '../../src/activities/mysql/inbox';
 import { MessageStore } from '../../src/activities/mysql/message-store';
@@ -15,6 +16,7 @@ import { groupConversation } from '../../src/domain/ids';
 import { createLogger } from '../../src/logger';
 import { EraseUser } from '../../src/routing/erase-user';
 import { encryptionOn, openEncryption } from '../support/encryption';
+import { exportParts, readBundle, writeBundle, writeSections } from '../support/exports';
 import { unique } from '../support/ids';
 import { openDatabase } from '../support/mysql';
 import { delivered, message, offline } from '../support/records';
@@ -50,7 +52,7 @@ describe('the erasure of a user', () => {
           return Promise.resolve();
         },
       },
-      eraseExports: () => Promise.resolve(false),
+      bundles: new ExportBundles(db),
       log,
     });
 
@@ -61,6 +63,7 @@ describe('the erasure of a user', () => {
     await erase.inbox(userId, goOn);
     await erase.receipts(userId, goOn);
     await erase.groups(userId, goOn);
+    await erase.exports(userId);
   }
 
   it('takes the content of what they sent, for everybody, and leaves a place that says so', async () => {
@@ -165,6 +168,64 @@ describe('the erasure of a user', () => {
     });
     expect((await rows.traces(carol)).groupRows).toBe(1);
     expect((await rows.traces(bob)).messages).toBe(2);
+  });
+
+  it('takes exports with them: their own, and those of others that hold messages of theirs', async () => {
+    const [alice, bob, carol] = [unique('alice'), unique('bob'), unique('carol')];
+    await store.storeDelivered([
+      delivered({ senderId: alice, recipientId: bob, content: SECRET }),
+      delivered({ senderId: carol, recipientId: bob }),
+      delivered({ senderId: carol, recipientId: alice }),
+    ]);
+    const parts = await exportParts(db);
+    const gone = [await writeBundle(parts, alice), await writeBundle(parts, bob)];
+    const kept = await writeBundle(parts, carol);
+    // Being read while she is erased, by a writer that has her message and has not stored it yet.
+    const slow = unique('bundle');
+    await parts.writer.begin(slow, bob);
+    await eraseAll(alice);
+    for (const bundleId of gone) {
+      await expect(readBundle(parts, bundleId)).rejects.toMatchObject({ name: 'BundleGone' });
+    }
+    expect(await readBundle(parts, kept)).toContain(carol);
+    await writeSections(parts.writer, slow);
+    expect(await readBundle(parts, slow)).not.toContain(SECRET);
+    // Begun after she was erased, or stored with what was read before: it is hers, or to be read again.
+    await parts.bundles.begin({ ...(await parts.bundles.find(slow))!, bundleId: `${slow}-2` });
+    const step = { progress: (await parts.bundles.find(slow))!.progress, expiresAt: Date.now() };
+    const at = { bundleId: `${slow}-2`, userId: bob, chunks: 0 };
+    await expect(parts.bundles.advance(at, { ...step, senders: [alice] })).rejects.toMatchObject({
+      name: 'ReadAgain',
+    });
+    await expect(parts.bundles.advance({ ...at, userId: alice }, step)).rejects.toMatchObject({
+      name: 'BundleGone',
+    });
+  });
+
+  it('names them in no summary of receipts that was being made meanwhile', async () => {
+    const [alice, bob, carol] = [unique('alice'), unique('bob'), unique('carol')];
+    const toGroup = {
+      ...message({ senderId: bob }),
+      conversation: groupConversation(unique('group')),
+      recipientId: undefined,
+    };
+    await store.storeOffline([{ message: toGroup, recipients: [alice, carol] }]);
+    const receipts = new ReadReceipts(db, Date.now);
+    const read = (readerId: string) =>
+      receipts.recordAll([{ ...toGroup, readerId, deviceId: '', readAt: 1_000 }]);
+    await read(carol);
+    await eraseAll(alice);
+    // As if it had read her receipt just before that was erased.
+    await db.execute(
+      `INSERT INTO read_summaries (msg_id, reader_count, first_read_at, last_read_at, first_readers)
+       VALUES (?, 2, 1, 2, ?)`,
+      [toGroup.msgId, JSON.stringify([alice, carol])],
+    );
+    await new ReceiptLog(db).summarize([toGroup.msgId]);
+    expect(await new ReceiptPages(db).summary(toGroup.msgId)).toMatchObject({
+      readerCount: 1,
+      firstReaders: [carol],
+    });
   });
 
   it('stays true for records that come late or again: nothing of theirs is stored, nothing waits for them', async () => {

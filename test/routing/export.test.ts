@@ -1,7 +1,9 @@
 /** What an export holds, how it is kept, and how it is handed out: writer and reader on a real MySQL. */
 import type { Database } from '../../src/activities/mysql/database';
+import { ErasedMessages } from '../../src/activities/mysql/erased-messages';
 import { GroupLog } from '../../src/activities/mysql/group-log';
 import { GroupStays } from '../../src/activities/mysql/group-stays';
+import { MessageRemoval } from '../../src/activities/mysql/message-removal';
 import { MessageStore } from '../../src/activities/mysql/message-store';
 import { ReadReceipts } from '../../src/activities/mysql/read-receipts';
 import { groupConversation } from '../../src/domain/ids';
@@ -298,6 +300,25 @@ describe('an export', () => {
     await readBundle(parts, ofCarol);
     expect(await parts.bundles.removeOf(carol)).toBe(1);
     await expect(readBundle(parts, ofCarol)).rejects.toMatchObject({ name: 'BundleGone' });
+  });
+
+  test('stores nothing of a message that was deleted after it was read: it is read again', async () => {
+    const [alice, bob] = [unique('alice'), unique('bob')];
+    const doomed = offline({ senderId: bob, recipientId: alice, content: 'doomed' });
+    await store.storeOffline([doomed, offline({ senderId: bob, recipientId: alice })]);
+    const { msgId } = doomed.message;
+    const parts = await exportParts(db);
+    const bundleId = unique('bundle');
+    await parts.writer.begin(bundleId, alice);
+    await new ErasedMessages(db, Date.now).add(msgId, bundleId, Date.now() + 60_000);
+    await expect(parts.writer.write(bundleId, 'messages', never)).rejects.toMatchObject({
+      name: 'ReadAgain',
+    });
+    await new MessageRemoval(db).removeContent(msgId);
+    await writeSections(parts.writer, bundleId);
+    const text = await readBundle(parts, bundleId);
+    expect(text).not.toContain(msgId);
+    expect((JSON.parse(text) as Exported).total_messages).toBe(1);
   });
 
   test('goes on for one writer alone when two attempts write the same bundle', async () => {

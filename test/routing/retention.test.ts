@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { Database } from '../../src/activities/mysql/database';
 import { ErasedMessages } from '../../src/activities/mysql/erased-messages';
+import { ExportBundles } from '../../src/activities/mysql/export-bundles';
 import { GroupExpiry } from '../../src/activities/mysql/group-expiry';
 import { Holds } from '../../src/activities/mysql/holds';
 import { Inbox } from '../../src/activities/mysql/inbox';
@@ -15,6 +16,7 @@ import type { HoldKind } from '../../src/domain/holds';
 import type { PurgePage } from '../../src/domain/retention';
 import { createLogger } from '../../src/logger';
 import { Retention } from '../../src/routing/retention';
+import { exportParts, writeBundle } from '../support/exports';
 import { unique } from '../support/ids';
 import { createDatabase } from '../support/mysql';
 import { delivered, message, offline, series } from '../support/records';
@@ -57,6 +59,7 @@ describe('retention', () => {
         },
       },
       groupExpiry: new GroupExpiry(db, { ttlMs: TTL_DAYS * DAY_MS }),
+      bundles: new ExportBundles(db),
       erasedMessages: new ErasedMessages(db, () => now),
       days: { ...DAYS, ...days },
       now: () => now,
@@ -260,6 +263,26 @@ describe('retention', () => {
     expect(await stored(behind.map(({ message }) => message.msgId))).toEqual(new Set());
     await release();
     expect(await purgeMessages()).toMatchObject({ removed: 1_100, held: 0 });
+  });
+
+  it('removes exports past their time, chunks and all, also of who is under a hold, and no others', async () => {
+    const [held, other] = [unique('held'), unique('other')];
+    await store.storeDelivered([delivered({ senderId: held, recipientId: other })]);
+    const release = await hold('user', held);
+    const late = await exportParts(db, {}, () => ago(1));
+    const over = await writeBundle(late, held);
+    const fresh = await writeBundle(await exportParts(db), other);
+    const work = retention();
+    const { removed } = await all(() => work.purgeExportBundles());
+    expect(removed).toBeGreaterThan(0);
+    for (const table of ['export_bundles', 'export_bundle_chunks', 'export_senders']) {
+      const left = await db.select<{ bundle_id: string }>(
+        `SELECT DISTINCT bundle_id FROM ${table} WHERE bundle_id IN (?)`,
+        [[over, fresh]],
+      );
+      expect([table, left]).toEqual([table, [{ bundle_id: fresh }]]);
+    }
+    await release();
   });
 
   it('keeps receipts that the unread count of a group rests on, and removes the others', async () => {

@@ -2,6 +2,7 @@
 import { ConfigResourceTypes } from 'kafkajs';
 import type { Kafka } from 'kafkajs';
 import { withDeadline } from '../deadline';
+import { deadLetterTopic } from './topics';
 
 /** For connecting and both questions together, ms. */
 const DEADLINE_MS = 10_000;
@@ -10,6 +11,22 @@ const FOR_EVER_MS = 100 * 365 * 24 * 60 * 60 * 1000;
 
 export class TopicRetention {
   constructor(private readonly kafka: Kafka) {}
+
+  /**
+   * When what is on these topics by `at`, and their dead letters, is gone for certain: by topic, unix
+   * ms. A dead letter may be put aside as late as its original is there.
+   */
+  async copiesGone(topics: readonly string[], at: number): Promise<Record<string, number>> {
+    const lives = await this.of([...topics, ...topics.map(deadLetterTopic)]);
+    const gone: Record<string, number> = {};
+    for (const topic of topics) {
+      const life = lives.get(topic) ?? 0;
+      const afterwards = lives.get(deadLetterTopic(topic));
+      if (life > 0) gone[topic] = at + life;
+      if (afterwards !== undefined) gone[deadLetterTopic(topic)] = at + life + afterwards;
+    }
+    return gone;
+  }
 
   /**
    * After how many ms a record written now is gone for certain, by topic; topics that do not exist are

@@ -5,6 +5,8 @@
 import type { Marks, Section, SectionCounts, DeviceSpan } from '../../domain/export';
 import { chunks as pieces } from './chunks';
 import type { Database, Queryable } from './database';
+import { erasedAmong } from './erased-messages';
+import { erasedUsersAmong } from './erased-users';
 import type { Cursor } from './export-rows';
 
 export const BUNDLE_STATE = { writing: 0, complete: 1, removed: 2 } as const;
@@ -47,7 +49,9 @@ export interface BundleStep {
   /** `undefined`: nothing but the place moved. */
   readonly chunk?: { readonly section: Section; readonly sealed: Buffer };
   readonly devices?: readonly DeviceSpan[];
+  /** Whose messages are in the chunk. */
   readonly senders?: readonly string[];
+  readonly msgIds?: readonly string[];
   readonly expiresAt: number;
 }
 
@@ -64,6 +68,11 @@ export class BundleGoneError extends Error {
 /** Another attempt has written on in the meantime. */
 export class BundleMovedError extends Error {
   override readonly name = 'BundleMoved';
+}
+
+/** What the chunk holds was erased since it was read, or is about to be: to be read again. */
+export class ReadAgainError extends Error {
+  override readonly name = 'ReadAgain';
 }
 
 interface BundleRow extends BundleKey {
@@ -115,9 +124,15 @@ export class ExportBundles {
     };
   }
 
-  /** Writes the step after `bundle`; rejects with {@link BundleMovedError} when that is not the last one. */
-  async advance(bundle: Pick<Bundle, 'bundleId' | 'chunks'>, step: BundleStep): Promise<void> {
-    const { bundleId, chunks } = bundle;
+  /**
+   * Writes the step after `bundle`; rejects with {@link BundleMovedError} when that is not the last one,
+   * with {@link BundleGoneError} when its user was erased, and with {@link ReadAgainError}.
+   */
+  async advance(
+    bundle: Pick<Bundle, 'bundleId' | 'userId' | 'chunks'>,
+    step: BundleStep,
+  ): Promise<void> {
+    const { bundleId, userId, chunks } = bundle;
     await this.db.transaction(async (tx) => {
       const { affectedRows } = await tx.execute(
         `UPDATE export_bundles SET progress = ?, chunks = ?, expires_at = ?
@@ -140,6 +155,11 @@ export class ExportBundles {
       }
       await noteDevices(tx, bundleId, step.devices ?? []);
       await noteSenders(tx, bundleId, step.senders ?? []);
+      // After the inserts: whoever removes bundles lists what is erased first, then waits for them.
+      const users = await erasedUsersAmong(tx, [userId, ...(step.senders ?? [])]);
+      if (users.has(userId)) throw new BundleGoneError('its user was erased');
+      const messages = await erasedAmong(tx, step.msgIds ?? []);
+      if (users.size + messages.size > 0) throw new ReadAgainError('what was read is being erased');
     });
   }
 
@@ -190,6 +210,12 @@ export class ExportBundles {
 
   /** Removes every bundle of a user; returns how many. For the erasure of that user. */
   async removeOf(userId: string): Promise<number> {
+    // Waits for a chunk that is being written: later ones are refused.
+    await this.db.transaction((tx) =>
+      tx.select('SELECT bundle_id FROM export_bundles WHERE user_id = ? LOCK IN SHARE MODE', [
+        userId,
+      ]),
+    );
     return this.removeAll(() =>
       this.db.select('SELECT bundle_id AS bundleId FROM export_bundles WHERE user_id = ? LIMIT ?', [
         userId,
@@ -204,6 +230,12 @@ export class ExportBundles {
    */
   async removeWithMessagesOf(senderId: string, holders?: readonly string[]): Promise<number> {
     if (holders?.length === 0) return 0;
+    // As above; no other table in it, so that nobody waits for us meanwhile.
+    await this.db.transaction((tx) =>
+      tx.select('SELECT COUNT(*) FROM export_senders WHERE sender_id = ? LOCK IN SHARE MODE', [
+        senderId,
+      ]),
+    );
     return this.removeAll(() =>
       this.db.select(
         `SELECT b.bundle_id AS bundleId FROM export_senders s

@@ -6,6 +6,7 @@ import type { Receipt } from '../../domain/receipts';
 import { chunks, MAX_ROWS } from './chunks';
 import type { Database, Queryable } from './database';
 import { erasedAmong } from './erased-messages';
+import { erasedUsersAmong } from './erased-users';
 
 /** A receipt that Kafka does not have yet. */
 export interface UnpublishedReceipt extends Receipt {
@@ -95,8 +96,10 @@ export class ReceiptLog {
         await summarize(tx, piece);
         // After the insert, whose locks a deletion waits for.
         const erased = await erasedAmong(tx, piece);
-        if (erased.size === 0) return;
-        await tx.execute('DELETE FROM read_summaries WHERE msg_id IN (?)', [[...erased]]);
+        if (erased.size > 0) {
+          await tx.execute('DELETE FROM read_summaries WHERE msg_id IN (?)', [[...erased]]);
+        }
+        await withoutErasedReaders(tx, piece);
       });
     }
   }
@@ -115,6 +118,25 @@ export class ReceiptLog {
     );
     return rows.map((row) => row.sender_id);
   }
+}
+
+/**
+ * Receipts of a user may have been erased after they were read here. With the summaries locked, another
+ * look is right: either that erasure is over, or it comes to these summaries after us.
+ */
+async function withoutErasedReaders(tx: Queryable, msgIds: readonly string[]): Promise<void> {
+  const named = await tx.select<{ msg_id: string; first_readers: string }>(
+    'SELECT msg_id, first_readers FROM read_summaries WHERE msg_id IN (?)',
+    [msgIds],
+  );
+  const readers = named.map((row) => JSON.parse(row.first_readers) as string[]);
+  const erased = await erasedUsersAmong(tx, readers.flat());
+  const again = named
+    .filter((_, i) => readers[i]?.some((reader) => erased.has(reader)))
+    .map((row) => row.msg_id);
+  if (again.length === 0) return;
+  await tx.execute('DELETE FROM read_summaries WHERE msg_id IN (?)', [again]);
+  await summarize(tx, again);
 }
 
 /** See {@link ReceiptLog.summarize}. */
