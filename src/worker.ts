@@ -8,7 +8,8 @@ import { createKafka } from './activities/kafka/client';
 import { PartitionReader } from './activities/kafka/partition-reader';
 import { BatchingProducer } from './activities/kafka/producer';
 import { ReceiptEvents } from './activities/kafka/receipt-events';
-import { ensureTopics, partitionOf, TOPICS, topicSpecs } from './activities/kafka/topics';
+import { partitionOf } from './activities/kafka/partitioner';
+import { ensureTopics, TOPICS, topicSpecs } from './activities/kafka/topics';
 import { FanoutBacklog } from './activities/mysql/fanout-backlog';
 import { GroupDoubts } from './activities/mysql/group-doubts';
 import { GroupLog } from './activities/mysql/group-log';
@@ -79,7 +80,7 @@ export async function startWorker(
     mailbox,
     requests,
     now: Date.now,
-    owns: (userId) => offline.answersFor(partitionOf(TOPICS.offline, userId, offlinePartitions)),
+    owns: (userId) => offline.answersFor(partitionOf(userId, offlinePartitions)),
     metrics,
     log,
   });

@@ -1,5 +1,6 @@
 /** The product under measurement: real servers, a server and a worker process, a user service, a gateway. */
 import { pino } from 'pino';
+import { SERVER_NODE_OPTIONS } from '../../dev/stack/apps';
 import { readLive } from '../../dev/stack/pidfile';
 import { offsetFrom, Stack } from '../../dev/stack/stack';
 import { DevUserService } from '../../dev/user-service/user-service';
@@ -63,7 +64,7 @@ export async function startBenchSystem(
     IM_WORKER_HTTP_PORT: String(workerHttp),
     ...env,
   };
-  const server = new ProductProcess('server', http, processEnv);
+  const server = new ProductProcess('server', http, processEnv, undefined, SERVER_NODE_OPTIONS);
   const worker = new ProductProcess('worker', workerHttp, processEnv);
   const gateway = await TestGateway.start([stack.environment.ETCD_ENDPOINTS]);
   const close = async (): Promise<void> => {

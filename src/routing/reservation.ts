@@ -4,13 +4,14 @@
  * Redis does both in one step; MySQL is asked only when the conversation's counter has no block of
  * numbers: its first message, every 10,000th, and the first after Redis lost its memory.
  */
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import type { Ceilings } from '../activities/mysql/ceilings';
 import { sleep } from '../activities/sleep';
 import type { MessageStates, ReserveReply } from '../activities/redis/message-states';
 import type { ErasedView } from '../domain/erasure';
 import { asImError, ImError, messageOf } from '../domain/errors';
 import type { Message } from '../domain/message';
+import { sha256 } from '../domain/sha256';
 import type { Logger } from '../logger';
 import type { Metrics } from '../metrics';
 
@@ -159,8 +160,5 @@ export class Reservations {
  */
 function digestOf(message: Message): string {
   const { senderId, conversation, content } = message;
-  return createHash('sha256')
-    .update(`${conversation.type}\n${conversation.key}\n${senderId}\n`)
-    .update(content)
-    .digest('base64');
+  return sha256(`${conversation.type}\n${conversation.key}\n${senderId}\n${content}`, 'base64');
 }

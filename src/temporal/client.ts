@@ -44,8 +44,8 @@ export class Temporal {
 
   /**
    * The SDK keeps deadlines and headers of calls in an AsyncLocalStorage. As long as one is in use, Node
-   * follows every promise of the process (a tenth of what a message costs): it is put away as soon as
-   * no call is under way.
+   * follows every promise of the process, which each message pays for: it is put away as soon as no call
+   * is under way.
    */
   private async withDeadline<T>(ms: number, calls: () => Promise<T>): Promise<T> {
     this.underWay += 1;

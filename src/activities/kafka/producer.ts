@@ -5,7 +5,6 @@
  * in the order of the calls. A broken Kafka is found once: a breaker then refuses at once, and lets
  * one record try again every half second.
  */
-import { Partitioners } from 'kafkajs';
 import type { Kafka, Producer } from 'kafkajs';
 import { ImError, messageOf } from '../../domain/errors';
 import type { Logger } from '../../logger';
@@ -13,6 +12,8 @@ import type { Metrics } from '../../metrics';
 import { CircuitBreaker } from '../breaker';
 import { Coalescer } from '../coalescer';
 import { withDeadline } from '../deadline';
+import { keyPartitioner } from './partitioner';
+import { encodeFaster } from './produce-encoding';
 
 /** Records of one append: beyond about a hundred a larger batch saves little (architecture, trials). */
 const MAX_BATCH = 500;
@@ -45,8 +46,9 @@ export class BatchingProducer {
   private closed = false;
 
   constructor(private readonly options: ProducerOptions) {
+    encodeFaster();
     this.producer = options.kafka.producer({
-      createPartitioner: Partitioners.DefaultPartitioner,
+      createPartitioner: keyPartitioner,
       allowAutoTopicCreation: false,
     });
     this.breaker = new CircuitBreaker({

@@ -1,7 +1,8 @@
 /** What `read_receipt_events` has of a sender already: asked after an append whose outcome is not known. */
 import type { Receipt } from '../../domain/receipts';
 import type { PartitionReader } from './partition-reader';
-import { partitionOf, TOPICS } from './topics';
+import { partitionOf } from './partitioner';
+import { TOPICS } from './topics';
 
 /** How far the clocks of two workers may be apart, ms: an append is looked for from before it began. */
 const CLOCK_SKEW_MS = 30_000;
@@ -12,7 +13,7 @@ export class ReceiptEvents {
   /** The names, by {@link nameOfReceipt}, of a sender's receipts that were appended since a time. */
   async since(senderId: string, time: number): Promise<ReadonlySet<string>> {
     const topic = TOPICS.readReceipts;
-    const partition = partitionOf(topic, senderId, await this.reader.partitionsOf(topic));
+    const partition = partitionOf(senderId, await this.reader.partitionsOf(topic));
     const names = new Set<string>();
     const range = { topic, partition, from: { time: time - CLOCK_SKEW_MS } };
     await this.reader.read(range, ({ key, value }) => {

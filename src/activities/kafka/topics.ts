@@ -1,5 +1,4 @@
-/** The topics of the service: made at start when they are missing, and which partition a key is on. */
-import { Partitioners } from 'kafkajs';
+/** The topics of the service, made at start when they are missing. */
 import type { Admin, ITopicConfig, Kafka } from 'kafkajs';
 import type { Config } from '../../config';
 import { messageOf } from '../../domain/errors';
@@ -115,20 +114,4 @@ function toConfig(spec: TopicSpec, replicationFactor: number): ITopicConfig {
     replicationFactor,
     configEntries: Object.entries(entries).map(([name, value]) => ({ name, value })),
   };
-}
-
-/** The partition our producers put a key on, of a topic with that many. */
-export function partitionOf(topic: string, key: string, partitions: number): number {
-  const partitionMetadata = Array.from({ length: partitions }, (_, partitionId) => ({
-    partitionErrorCode: 0,
-    partitionId,
-    leader: 0,
-    replicas: [],
-    isr: [],
-  }));
-  return Partitioners.DefaultPartitioner()({
-    topic,
-    partitionMetadata,
-    message: { key, value: null },
-  });
 }
