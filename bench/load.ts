@@ -4,7 +4,8 @@
  * nothing. Writes a report (JSON, Markdown, SVG) to bench/results/.
  *
  *   --quick            about three minutes instead of about ten
- *   --only a,b         these parts only: online, offline, group, duplicates, mixed
+ *   --only a,b         these parts only: online, offline, group, duplicates, mixed; stream,
+ *                      stream-offline, stream-group (on streams, not by calls)
  *   --name NAME        of the report; parts of an earlier one of that name that are not run stay in it
  *   --rate N           also an open loop at N messages a second for each part
  *   --compare A B      runs nothing: prints the ratios between two reports
@@ -27,6 +28,8 @@ import { readReport, writeReport } from './harness/results';
 
 /** Callers of the closed loop that capacity is measured with. */
 const CALLERS = 50;
+/** The same of streams, which are there to have much under way. */
+const STREAMED = [1_000, 200];
 
 interface Scale {
   /** Callers of the closed loops; the first one's throughput is the capacity. */
@@ -66,6 +69,8 @@ interface Plan {
   /** Outcome of each kind in the mix. */
   readonly expected: readonly number[];
   readonly resends?: number;
+  /** On streams, with so many messages unanswered on all of them together. */
+  readonly streamed?: readonly number[];
 }
 
 const { delivered, offline, published } = OUTCOME;
@@ -88,6 +93,24 @@ const PLANS: Record<string, Plan> = {
     ],
     expected: [delivered, offline, published],
     resends: 20,
+  },
+  stream: {
+    title: 'Streamed, recipient online',
+    mix: [KINDS.online],
+    expected: [delivered],
+    streamed: STREAMED,
+  },
+  'stream-offline': {
+    title: 'Streamed, recipient offline',
+    mix: [KINDS.offline],
+    expected: [offline],
+    streamed: STREAMED,
+  },
+  'stream-group': {
+    title: 'Streamed, group of 100, 10 away',
+    mix: [KINDS.group],
+    expected: [published],
+    streamed: STREAMED,
   },
 };
 
@@ -167,10 +190,16 @@ class LoadTest {
   }
 
   private async part(name: string, plan: Plan): Promise<readonly ProductPhase[]> {
-    const { callers, shares, closedS, openS } = this.scale;
+    const { shares, closedS, openS } = this.scale;
+    const callers = plan.streamed ?? this.scale.callers;
+    const way = plan.streamed ? 'stream' : 'unary';
     const phases: ProductPhase[] = [];
     const add = async (what: string, loop: LoadSpec['loop'], seconds: number): Promise<void> => {
-      const spec = { ...this.spec(plan.mix, loop, seconds), resends: plan.resends ?? 0 };
+      const spec = {
+        ...this.spec(plan.mix, loop, seconds),
+        way,
+        resends: plan.resends ?? 0,
+      } as const;
       const phase = await measureProduct(this.on, `${name} ${what}`, spec, plan.expected);
       console.log(describePhase(phase));
       phases.push(phase);

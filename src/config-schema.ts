@@ -150,7 +150,13 @@ export const SETTINGS = {
     5_000,
     1,
     1_000_000,
-    'Route calls a server process holds at once; more are RESOURCE_EXHAUSTED.',
+    'Messages a server process holds at once; more Route calls are RESOURCE_EXHAUSTED, streams pause.',
+  ),
+  IM_STREAM_IN_FLIGHT: integer(
+    1_000,
+    1,
+    1_000_000,
+    'Unanswered messages of a stream at which it is read no further.',
   ),
   IM_PUSH_DEADLINE_MS: integer(500, 10, 10_000, 'How long a gateway may take for a push.'),
   IM_KAFKA_DEADLINE_MS: integer(

@@ -35,7 +35,13 @@ export function createMetrics() {
       'success',
     ),
     refusedOverCapacity: counter('over_capacity_total', 'Route calls refused, too many in flight'),
-    inFlight: gauge('in_flight', 'Route calls being worked on'),
+    inFlight: gauge('in_flight', 'Messages of Route calls and streams being worked on'),
+    answered: counter(
+      'messages_answered_total',
+      'Messages answered, by the way they came in',
+      'way',
+    ),
+    streams: gauge('streams', 'Streams of gateways that are open'),
     presenceStale: counter(
       'presence_stale_total',
       'Presence answered without a healthy registry',

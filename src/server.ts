@@ -4,6 +4,8 @@ import { ensureTopics, topicSpecs } from './activities/kafka/topics';
 import { listenGrpc } from './api/grpc-server';
 import { listenHttp } from './api/http-app';
 import { createImService } from './api/im-service';
+import { RouteCalls } from './api/route-calls';
+import { StreamService } from './api/stream-service';
 import type { Config } from './config';
 import { messageOf } from './domain/errors';
 import type { Logger } from './logger';
@@ -18,7 +20,9 @@ import { runProcess } from './process';
 import { createRest } from './rest';
 import { answerForMetrics, isFirstOfMany, sharedMetrics, startProcesses } from './server-processes';
 import type { ContentSteps } from './routing/content';
+import { Lanes } from './routing/lanes';
 import { findMessageStatus } from './routing/message-status';
+import type { PrivateRouter } from './routing/private-message';
 import { TemporalExecutor } from './temporal/executor';
 
 /** How long a start waits for a server it can be without for a while, ms. */
@@ -39,7 +43,7 @@ export async function startServer(config: Config, content?: ContentSteps): Promi
   const { log, metrics, kafka, producer, redis, presence, gateways, users } = parts;
   const reservations = createReservations(parts);
   const groupRouter = createGroupRouter(parts, reservations, content);
-  const router =
+  const router: Pick<PrivateRouter, 'route'> =
     config.ROUTING_EXECUTOR === 'local'
       ? createPrivateRouter(parts, reservations, content)
       : new TemporalExecutor({ ...parts, taskQueue: config.IM_TEMPORAL_TASK_QUEUE });
@@ -55,15 +59,27 @@ export async function startServer(config: Config, content?: ContentSteps): Promi
   await startUp('Redis', log, () => redis.whenReady());
 
   parts.memberCache.start();
+  const calls = new RouteCalls({
+    routePrivate: (request, lanes) => router.route(request, lanes),
+    routeGroup: (request, lanes) => groupRouter.route(request, lanes),
+    maxInFlight: config.IM_MAX_IN_FLIGHT,
+    metrics,
+    log,
+  });
   const grpc = await listenGrpc(
     `${config.IM_BIND_ADDRESS}:${config.GRPC_PORT}`,
     createImService({
-      routePrivate: (request) => router.route(request),
-      routeGroup: (request) => groupRouter.route(request),
+      calls,
       messageStatus: (msgId) => findMessageStatus(parts, msgId),
-      maxInFlight: config.IM_MAX_IN_FLIGHT,
       metrics,
-      log,
+    }),
+    new StreamService({
+      calls,
+      lanes: () => new Lanes(reservations),
+      maxUnanswered: config.IM_STREAM_IN_FLIGHT,
+      // An activity knows nothing of the streams here.
+      oneByOne: config.ROUTING_EXECUTOR === 'temporal',
+      metrics,
     }),
   );
   const rest = await createRest(parts);

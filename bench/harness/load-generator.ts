@@ -5,6 +5,7 @@
  * Latency counts from the time a message was due, not from when it could be sent (coordinated
  * omission): what a slow server or this process itself holds up is in the figures.
  */
+import { StreamConnection } from './h2/stream-connection';
 import { UnaryConnection } from './h2/unary-connection';
 import { Latencies } from './latencies';
 import type { LatencySummary } from './latencies';
@@ -49,7 +50,7 @@ class Generator {
   private readonly kinds: readonly Kind[];
   private readonly table: Uint8Array;
   private readonly recent = new Int32Array(RECENT).fill(-1);
-  private connections: UnaryConnection[] = [];
+  private connections: (UnaryConnection | StreamConnection)[] = [];
   private next = 0;
   private calls = 0;
   private inFlight = 0;
@@ -98,8 +99,9 @@ class Generator {
     };
   }
 
-  private open(port: number, index: number): Promise<UnaryConnection> {
-    return UnaryConnection.open(port, {
+  private open(port: number, index: number): Promise<UnaryConnection | StreamConnection> {
+    const Connection = this.spec.way === 'stream' ? StreamConnection : UnaryConnection;
+    return Connection.open(port, {
       decode: (bytes, start, end) => this.decode(bytes, start, end),
       onDone: (tag, at, outcome) => this.onDone(index, tag, at, outcome),
       onClosed: (error) => {

@@ -22,6 +22,8 @@ export interface LoadSpec {
   readonly run: string;
   readonly ports: readonly number[];
   readonly connections: number;
+  /** Route calls, or a stream on each connection. */
+  readonly way: 'unary' | 'stream';
   readonly loop:
     | { readonly kind: 'closed'; readonly callers: number }
     | { readonly kind: 'open'; readonly perSecond: number };
@@ -43,6 +45,7 @@ export interface LoadSpec {
 /** Everything a load has to say but what and where. */
 export const LOAD_DEFAULTS = {
   connections: 4,
+  way: 'unary' as LoadSpec['way'],
   warmUpS: 3,
   warmUpMessages: 0,
   seconds: 10,
@@ -105,6 +108,7 @@ export class Kind {
       `/im.v1.IMService/${traffic.method}`,
       Buffer.concat(parts),
       [slot(0, MESSAGE_DIGITS), slot(1, ID_DIGITS), slot(2, ID_DIGITS)],
+      traffic.method === 'RoutePrivateMessage' ? 1 : 2,
     );
   }
 

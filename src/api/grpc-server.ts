@@ -1,12 +1,17 @@
-/** The gRPC listener: the spec's service, health checking and reflection. */
+/** The gRPC listener: the spec's service, the streaming one, health checking and reflection. */
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { UntypedServiceImplementation } from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation } from 'grpc-health-check';
 import { loadProto, serviceIn } from '../activities/protos';
 import { withUtf8Check } from './im-service';
+import { withBytes } from './stream-service';
+import type { StreamService } from './stream-service';
 
 const SERVICE = 'im.v1.IMService';
+const STREAM_SERVICE = 'im.v1.IMStreamService';
+/** Of the health service; the empty name is the server as a whole. */
+const HEALTH_NAMES = ['', SERVICE, STREAM_SERVICE];
 
 export interface GrpcListener {
   /** The port that was bound; differs from the one asked for when that was 0. */
@@ -19,8 +24,9 @@ export interface GrpcListener {
 export async function listenGrpc(
   address: string,
   service: UntypedServiceImplementation,
+  streams: StreamService,
 ): Promise<GrpcListener> {
-  const definition = loadProto('api/v1/im.proto');
+  const definition = loadProto('api/v1/im_stream.proto');
   const server = new Server({
     'grpc.max_concurrent_streams': 10_000,
     // Nobody asks for its statistics, and each call pays for them.
@@ -30,7 +36,10 @@ export async function listenGrpc(
     'grpc.keepalive_timeout_ms': 10_000,
   });
   server.addService(withUtf8Check(serviceIn(definition, SERVICE)), service);
-  const health = new HealthImplementation({ '': 'SERVING', [SERVICE]: 'SERVING' });
+  server.addService(withBytes(serviceIn(definition, STREAM_SERVICE)), streams.handlers);
+  const health = new HealthImplementation(
+    Object.fromEntries(HEALTH_NAMES.map((name) => [name, 'SERVING'])),
+  );
   health.addToServer(server);
   new ReflectionService(definition).addToServer(server);
   const port = await new Promise<number>((resolve, reject) => {
@@ -42,8 +51,8 @@ export async function listenGrpc(
   return {
     port,
     close: (graceMs) => {
-      health.setStatus('', 'NOT_SERVING');
-      health.setStatus(SERVICE, 'NOT_SERVING');
+      for (const name of HEALTH_NAMES) health.setStatus(name, 'NOT_SERVING');
+      streams.stop();
       return shutDown(server, graceMs);
     },
   };

@@ -6,67 +6,39 @@ import type {
   ServiceDefinition,
   UntypedServiceImplementation,
 } from '@grpc/grpc-js';
-import { asImError, ImError, messageOf } from '../domain/errors';
+import { asImError, messageOf } from '../domain/errors';
 import { idProblem, MAX_MESSAGE_ID_BYTES } from '../domain/ids';
 import type { MessageStatus } from '../domain/message';
-import type { RawMessage } from '../domain/validation';
-import type { Logger } from '../logger';
 import type { Metrics } from '../metrics';
-import type { RouteAnswer } from '../domain/routing';
-import { failed } from '../routing/answer';
+import type { Answer, GroupRequest, PrivateRequest, RouteCalls } from './route-calls';
 import { hasInvalidUtf8, mayBeInvalid } from './utf8';
 
 /** Trailing metadata that carries the code of `error_message` alone (architecture §3). */
 export const ERROR_CODE_KEY = 'im-error-code';
 
-export type PrivateRequest = RawMessage & { readonly recipient_id: string };
-export type GroupRequest = RawMessage & { readonly group_id: string };
-
 export interface ImServiceDeps {
-  readonly routePrivate: (
-    request: PrivateRequest,
-  ) => Promise<RouteAnswer<'delivered' | 'offline' | 'failed'>>;
-  readonly routeGroup: (request: GroupRequest) => Promise<RouteAnswer<'published' | 'failed'>>;
+  readonly calls: RouteCalls;
   /** The status of a message, `undefined` for an id never seen. Throws RETRIEVAL_ERROR. */
   readonly messageStatus: (msgId: string) => Promise<MessageStatus | undefined>;
-  /** Route calls held at once; more are refused. */
-  readonly maxInFlight: number;
   readonly metrics: Metrics;
-  readonly log: Logger;
 }
 
 /** The handlers of `im.v1.IMService`. */
 export function createImService(deps: ImServiceDeps): UntypedServiceImplementation {
-  let inFlight = 0;
+  const { calls } = deps;
 
-  async function route<Request, Status extends 'delivered' | 'offline' | 'published' | 'failed'>(
-    type: 'private' | 'group',
-    router: (request: Request) => Promise<RouteAnswer<Status | 'failed'>>,
-    call: ServerUnaryCall<Request, object>,
+  async function answer<Request>(
+    route: (request: Request) => Promise<Answer>,
+    { request }: ServerUnaryCall<Request, object>,
     callback: sendUnaryData<object>,
   ): Promise<void> {
-    if (inFlight >= deps.maxInFlight) {
+    if (calls.isFull) {
       deps.metrics.refusedOverCapacity.inc();
-      callback({
-        code: status.RESOURCE_EXHAUSTED,
-        details: `${deps.maxInFlight} calls are in flight`,
-      });
+      const details = `${calls.maxInFlight} calls are in flight`;
+      callback({ code: status.RESOURCE_EXHAUSTED, details });
       return;
     }
-    deps.metrics.inFlight.set(++inFlight);
-    const began = performance.now();
-    let answer: RouteAnswer<Status | 'failed'>;
-    try {
-      answer = await router(call.request);
-    } catch (error) {
-      if (!(error instanceof ImError)) deps.log.error({ err: error }, 'routing threw');
-      answer = failed(asImError(error, 'ROUTING_FAILED', 'internal failure'));
-    }
-    deps.metrics.inFlight.set(--inFlight);
-    deps.metrics.routingLatency.observe(performance.now() - began);
-    if (answer.success) deps.metrics.messagesRouted.inc({ type });
-    if (answer.code)
-      deps.metrics.routingErrors.inc({ code: answer.code, success: String(answer.success) });
+    const answer = await route(request);
     callback(null, responseOf(answer), trailerOf(answer.code));
   }
 
@@ -74,11 +46,11 @@ export function createImService(deps: ImServiceDeps): UntypedServiceImplementati
     RoutePrivateMessage: (
       call: ServerUnaryCall<PrivateRequest, object>,
       callback: sendUnaryData<object>,
-    ) => void route('private', deps.routePrivate, call, callback),
+    ) => void answer((request) => calls.private('unary', request), call, callback),
     RouteGroupMessage: (
       call: ServerUnaryCall<GroupRequest, object>,
       callback: sendUnaryData<object>,
-    ) => void route('group', deps.routeGroup, call, callback),
+    ) => void answer((request) => calls.group('unary', request), call, callback),
     GetMessageStatus: (
       call: ServerUnaryCall<{ msg_id: string }, object>,
       callback: sendUnaryData<object>,
@@ -129,7 +101,7 @@ async function answerStatus(
   }
 }
 
-function responseOf(answer: RouteAnswer<'delivered' | 'offline' | 'published' | 'failed'>): object {
+function responseOf(answer: Answer): object {
   return {
     success: answer.success,
     status: answer.status,

@@ -16,6 +16,7 @@ import type { RawMessage } from '../domain/validation';
 import { failed, REPETITION, succeeded } from './answer';
 import type { RouteAnswer } from '../domain/routing';
 import type { ContentSteps } from './content';
+import type { Lanes, Place } from './lanes';
 import type { Recall } from './recall';
 import { recordAnswer, restoreAnswer } from './record-answer';
 import type { Reservation, Reservations } from './reservation';
@@ -37,13 +38,18 @@ export class GroupRouter {
 
   constructor(private readonly deps: GroupRouterDeps) {}
 
-  /** Routes one message. Never rejects for what can go wrong with a message: that is in the answer. */
-  async route(request: RawMessage & { group_id: string }): Promise<GroupAnswer> {
+  /**
+   * Routes one message; one of a stream in its lane. Never rejects for what can go wrong with a
+   * message: that is in the answer.
+   */
+  async route(request: RawMessage & { group_id: string }, lanes?: Lanes): Promise<GroupAnswer> {
     const now = Date.now();
+    let place: Place | undefined;
     try {
       const message = validateGroup(request, now);
+      place = lanes?.enter(message);
       const memberCount = await this.deps.groups.requireMember(request.group_id, message.senderId);
-      const reserved = await this.deps.reservations.reserve(message);
+      const reserved = await (place ?? this.deps.reservations).reserve(message);
       const { sequenceNumber } = reserved;
       const answer =
         reserved.kind === 'again'
@@ -53,6 +59,8 @@ export class GroupRouter {
     } catch (error) {
       if (error instanceof ImError) return failed(error);
       throw error;
+    } finally {
+      place?.leave();
     }
   }
 

@@ -20,6 +20,7 @@ import type { RawMessage } from '../domain/validation';
 import { failed, REPETITION, succeeded } from './answer';
 import type { Degradation } from './answer';
 import type { ContentSteps } from './content';
+import type { Lanes, Place } from './lanes';
 import type { OfflineStore } from './offline-store';
 import type { Recall } from './recall';
 import { recordAnswer, restoreAnswer } from './record-answer';
@@ -47,14 +48,22 @@ export class PrivateRouter {
 
   constructor(private readonly deps: PrivateRouterDeps) {}
 
-  /** Routes one message. Never rejects for what can go wrong with a message: that is in the answer. */
-  async route(request: RawMessage & { recipient_id: string }): Promise<PrivateAnswer> {
+  /**
+   * Routes one message; one of a stream in its lane. Never rejects for what can go wrong with a
+   * message: that is in the answer.
+   */
+  async route(
+    request: RawMessage & { recipient_id: string },
+    lanes?: Lanes,
+  ): Promise<PrivateAnswer> {
     const now = Date.now();
+    let place: Place | undefined;
     try {
       const message = validatePrivate(request, now);
+      place = lanes?.enter(message);
       const { recipient_id: recipientId } = request;
       await this.requireRecipient(recipientId);
-      const reserved = await this.deps.reservations.reserve(message);
+      const reserved = await (place ?? this.deps.reservations).reserve(message);
       if (reserved.kind === 'again') return originalAnswer(reserved);
       const { sequenceNumber } = reserved;
       return await this.routeReserved(
@@ -64,6 +73,8 @@ export class PrivateRouter {
     } catch (error) {
       if (error instanceof ImError) return failed(error);
       throw error;
+    } finally {
+      place?.leave();
     }
   }
 

@@ -7,9 +7,14 @@
 import { randomUUID } from 'node:crypto';
 import type { Ceilings } from '../activities/mysql/ceilings';
 import { sleep } from '../activities/sleep';
-import type { MessageStates, ReserveReply } from '../activities/redis/message-states';
+import type {
+  MessageStates,
+  ReserveReply,
+  ReserveRequest,
+} from '../activities/redis/message-states';
 import type { ErasedView } from '../domain/erasure';
 import { asImError, ImError, messageOf } from '../domain/errors';
+import type { Conversation } from '../domain/ids';
 import type { Message } from '../domain/message';
 import { sha256 } from '../domain/sha256';
 import type { Logger } from '../logger';
@@ -44,6 +49,8 @@ export interface Earlier {
   readonly waited: boolean;
 }
 
+type FinalReply = Extract<ReserveReply, { kind: 'new' | 'again' | 'conflict' | 'erased' }>;
+
 export class Reservations {
   private readonly extending = new Set<string>();
   private readonly processId = randomUUID();
@@ -68,26 +75,16 @@ export class Reservations {
     if (this.deps.erased.has(message.senderId)) {
       throw new ImError('ROUTING_FAILED', 'the sender was erased');
     }
-    const owner = `${this.processId}:${++this.attempts}`;
-    const digest = digestOf(message);
+    const request = this.requestOf(message);
     const giveUpAt = Date.now() + BUSY_WAIT_MS;
     let pause: number = BUSY_POLL_MS[0];
     for (let blocks = 0; ;) {
-      const reply = await this.ask(message, digest, owner);
+      const reply = await this.ask(request);
       switch (reply.kind) {
-        case 'new':
-          if (reply.left >= 0) this.noteNumber(message, reply.left);
-          return { ...reply, owner };
-        case 'again':
-          return reply;
-        case 'conflict':
-          throw new ImError('DUPLICATE_MESSAGE', 'this msg_id was used for another message');
-        case 'erased':
-          throw new ImError('DUPLICATE_MESSAGE', 'the message with this msg_id was erased');
         case 'ceiling':
           if (++blocks > MAX_BLOCKS)
             throw new ImError('SEQUENCE_ERROR', 'the counter keeps vanishing');
-          await this.provideBlock(message, reply);
+          await this.provideBlock(message.conversation, reply);
           break;
         case 'busy':
           if (Date.now() > giveUpAt) {
@@ -95,28 +92,72 @@ export class Reservations {
           }
           await sleep(pause);
           pause = Math.min(pause * 2, BUSY_POLL_MS[1]);
+          break;
+        case 'new':
+        case 'again':
+        case 'erased':
+        case 'conflict': {
+          const outcome = this.settled(request, reply);
+          if (outcome instanceof Error) throw outcome;
+          return outcome;
+        }
       }
     }
   }
 
-  private async ask(message: Message, digest: string, owner: string): Promise<ReserveReply> {
-    const { msgId, conversation, senderId, recipientId } = message;
+  /**
+   * Reserves messages of one conversation, their numbers in their order, up to the first that cannot
+   * be had at once: {@link reserve} that one, then go on with the rest. Returns what {@link reserve}
+   * would for each, errors included.
+   */
+  async reserveRun(messages: readonly Message[]): Promise<(Reservation | Earlier | Error)[]> {
+    // One whose sender was erased is refused by itself.
+    const refused = messages.findIndex(({ senderId }) => this.deps.erased.has(senderId));
+    const asked = refused < 0 ? messages : messages.slice(0, refused);
+    const requests = asked.map((message) => this.requestOf(message));
+    if (requests.length === 0) return [];
     try {
-      return await this.deps.states.reserve({
-        msgId,
-        digest,
-        conversation,
-        senderId,
-        recipientId,
-        owner,
-      });
+      const outcomes: (Reservation | Earlier | Error)[] = [];
+      const replies = await this.deps.states.reserveRun(requests);
+      for (const [i, reply] of replies.entries()) {
+        if (reply instanceof Error) outcomes.push(redisFailed(reply));
+        else if (reply.kind === 'busy' || reply.kind === 'ceiling') break;
+        else outcomes.push(this.settled(requests[i] as ReserveRequest, reply));
+      }
+      return outcomes;
     } catch (error) {
-      throw asImError(error, 'SERVICE_UNAVAILABLE', `Redis failed: ${messageOf(error)}`);
+      return asked.map(() => redisFailed(error));
+    }
+  }
+
+  private requestOf(message: Message): ReserveRequest {
+    const { msgId, conversation, senderId, recipientId } = message;
+    const owner = `${this.processId}:${++this.attempts}`;
+    return { msgId, digest: digestOf(message), conversation, senderId, recipientId, owner };
+  }
+
+  private settled(request: ReserveRequest, reply: FinalReply): Reservation | Earlier | Error {
+    if (reply.kind === 'again') return reply;
+    if (reply.kind === 'conflict') {
+      return new ImError('DUPLICATE_MESSAGE', 'this msg_id was used for another message');
+    }
+    if (reply.kind === 'erased') {
+      return new ImError('DUPLICATE_MESSAGE', 'the message with this msg_id was erased');
+    }
+    if (reply.left >= 0) this.noteNumber(request, reply.left);
+    return { ...reply, owner: request.owner };
+  }
+
+  private async ask(request: ReserveRequest): Promise<ReserveReply> {
+    try {
+      return await this.deps.states.reserve(request);
+    } catch (error) {
+      throw redisFailed(error);
     }
   }
 
   private async provideBlock(
-    { conversation }: Message,
+    conversation: Conversation,
     asked: { nonce: string; generation: number },
   ): Promise<void> {
     let block;
@@ -133,25 +174,29 @@ export class Reservations {
     }
   }
 
-  private noteNumber(message: Message, left: number): void {
+  private noteNumber({ conversation }: ReserveRequest, left: number): void {
     this.deps.metrics.sequenceNumbers.inc();
-    if (left < LOW_WATER) void this.extend(message);
+    if (left < LOW_WATER) void this.extend(conversation);
   }
 
   /** Reserves the next block before the counter needs it; a failure only means it is done later. */
-  private async extend(message: Message): Promise<void> {
-    const name = `${message.conversation.type}:${message.conversation.key}`;
+  private async extend(conversation: Conversation): Promise<void> {
+    const name = `${conversation.type}:${conversation.key}`;
     if (this.extending.has(name)) return;
     this.extending.add(name);
     try {
-      const asked = await this.deps.states.counter(message.conversation);
-      if (asked && asked.left < LOW_WATER) await this.provideBlock(message, asked);
+      const asked = await this.deps.states.counter(conversation);
+      if (asked && asked.left < LOW_WATER) await this.provideBlock(conversation, asked);
     } catch (error) {
       this.deps.log.warn({ err: messageOf(error) }, 'block of numbers not reserved ahead');
     } finally {
       this.extending.delete(name);
     }
   }
+}
+
+function redisFailed(error: unknown): ImError {
+  return asImError(error, 'SERVICE_UNAVAILABLE', `Redis failed: ${messageOf(error)}`);
 }
 
 /**

@@ -22,14 +22,18 @@ export interface RequestHeaders {
   readonly next: Buffer;
 }
 
-/** The headers of a unary or streaming gRPC request. */
-export function requestHeaders(authority: string, path: string): RequestHeaders {
+/** The headers of a unary or streaming gRPC request; `more` as every request has them. */
+export function requestHeaders(
+  authority: string,
+  path: string,
+  more: readonly (readonly [name: string, value: string])[] = [['grpc-timeout', '10S']],
+): RequestHeaders {
   const shared = [
     field(WITH_INDEXING, STATIC.authority, authority),
     field(WITH_INDEXING, STATIC_NAME.contentType, 'application/grpc'),
     field(WITH_INDEXING, 'te', 'trailers'),
     field(WITH_INDEXING, STATIC_NAME.userAgent, 'im-bench/1'),
-    field(WITH_INDEXING, 'grpc-timeout', '10S'),
+    ...more.map(([name, value]) => field(WITH_INDEXING, name, value)),
   ];
   const own = Buffer.concat([
     Buffer.from([INDEXED | STATIC.methodPost, INDEXED | STATIC.schemeHttp]),

@@ -1,4 +1,5 @@
 /** A request's frames, made once; writing one is a copy, and a patch of what differs from message to message. */
+import { bytesField } from '../protobuf';
 import { FLAG, FRAME, frame, FRAME_HEADER_BYTES, grpcMessage } from './frames';
 import { requestHeaders } from './hpack';
 
@@ -16,13 +17,19 @@ export class RequestTemplate {
   private readonly first: Buffer;
   private readonly next: Buffer;
   private readonly messageFromEnd: number;
+  /** The request as it stands in RouteRequests of a stream. */
+  private readonly entry: Buffer;
 
-  /** `slots` are positions in `message`; {@link write} fills them in this order. */
+  /**
+   * `slots` are positions in `message`; {@link write} fills them in this order. `kind`: the message's
+   * field in RouteRequest.
+   */
   constructor(
     authority: string,
     path: string,
     message: Buffer,
     private readonly slots: readonly NumberSlot[],
+    kind: number,
   ) {
     const data = frame(FRAME.data, FLAG.endStream, 0, grpcMessage(message));
     const headers = requestHeaders(authority, path);
@@ -33,6 +40,11 @@ export class RequestTemplate {
     this.dataBytes = data.length - FRAME_HEADER_BYTES;
     this.maxBytes = this.first.length;
     this.messageFromEnd = message.length;
+    this.entry = bytesField(1, bytesField(kind, message));
+  }
+
+  get entryBytes(): number {
+    return this.entry.length;
   }
 
   /** Writes HEADERS and DATA of one request at `at`; returns where they end. */
@@ -48,7 +60,19 @@ export class RequestTemplate {
     const end = at + bytes.length;
     out.writeUInt32BE(streamId, at + 5);
     out.writeUInt32BE(streamId, end - this.dataBytes - 4);
-    const messageAt = end - this.messageFromEnd;
+    this.fill(out, end - this.messageFromEnd, numbers);
+    return end;
+  }
+
+  /** Writes one request of RouteRequests at `at`; returns where it ends. */
+  writeEntry(out: Buffer, at: number, numbers: readonly number[]): number {
+    this.entry.copy(out, at);
+    const end = at + this.entry.length;
+    this.fill(out, end - this.messageFromEnd, numbers);
+    return end;
+  }
+
+  private fill(out: Buffer, messageAt: number, numbers: readonly number[]): void {
     for (let i = 0; i < this.slots.length; i++) {
       const slot = this.slots[i] as NumberSlot;
       let rest = numbers[i] as number;
@@ -58,6 +82,5 @@ export class RequestTemplate {
         rest = quotient;
       }
     }
-    return end;
   }
 }

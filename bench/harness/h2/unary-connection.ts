@@ -29,7 +29,7 @@ const FREE = -1;
 /** Requests are put together in pieces of this size, each written to the socket at once. */
 const SLAB_BYTES = 256 * 1024;
 
-export interface UnaryHandlers {
+export interface CallHandlers {
   /** Reads an answer; what it returns is given to `onDone`. Not negative. */
   readonly decode: (bytes: Buffer, start: number, end: number) => number;
   /** The call is over: with what `decode` made of the answer, or undefined if it ended without one. */
@@ -68,7 +68,7 @@ export class UnaryConnection {
 
   private constructor(
     private readonly socket: Socket,
-    private readonly handlers: UnaryHandlers,
+    private readonly handlers: CallHandlers,
   ) {
     socket.setNoDelay(true);
     socket.on('data', (chunk: Buffer) => {
@@ -85,7 +85,7 @@ export class UnaryConnection {
   }
 
   /** Resolves once the peer has said how much it takes at once. */
-  static async open(port: number, handlers: UnaryHandlers): Promise<UnaryConnection> {
+  static async open(port: number, handlers: CallHandlers): Promise<UnaryConnection> {
     const socket = connect(port, '127.0.0.1');
     await once(socket, 'connect');
     const connection = new UnaryConnection(socket, handlers);

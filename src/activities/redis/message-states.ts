@@ -34,6 +34,8 @@ const STATE_TTL_S = 7 * 24 * 60 * 60;
 
 /** Messages of one call of a script: Redis does nothing else meanwhile, for about a millisecond. */
 const MAX_BATCH = 100;
+/** Messages of one conversation that get their numbers in one call. */
+export const MAX_RUN = MAX_BATCH;
 
 export type FinalState = 'delivered' | 'offline' | 'published' | 'failed';
 
@@ -102,7 +104,7 @@ export class MessageStates {
     private readonly leaseMs: number,
   ) {
     this.reservations = new TurnBatcher({
-      run: (requests) => this.reserveAll(requests),
+      run: (requests) => this.reserveAll(requests, false),
       maxBatch: MAX_BATCH,
     });
     this.finishes = new TurnBatcher({
@@ -116,10 +118,21 @@ export class MessageStates {
     return this.reservations.add(request);
   }
 
-  private async reserveAll(requests: readonly ReserveRequest[]): Promise<(ReserveReply | Error)[]> {
+  /**
+   * The same for messages of one conversation, at most {@link MAX_RUN}, with numbers in their order:
+   * ends with the first that cannot be had at once ("busy", "ceiling"), those after it are not tried.
+   */
+  reserveRun(requests: readonly ReserveRequest[]): Promise<(ReserveReply | Error)[]> {
+    return this.reserveAll(requests, true);
+  }
+
+  private async reserveAll(
+    requests: readonly ReserveRequest[],
+    inOrder: boolean,
+  ): Promise<(ReserveReply | Error)[]> {
     const { redis, generation } = this.connection.use();
     const keys = [DOUBT_KEY];
-    const args: (string | number)[] = [this.leaseMs, generation, STATE_TTL_S];
+    const args: (string | number)[] = [this.leaseMs, generation, STATE_TTL_S, inOrder ? 1 : 0];
     for (const { msgId, conversation, recipientId, digest, owner, senderId } of requests) {
       const name = nameOf(conversation);
       keys.push(messageKey(msgId), `seq:${name}`, countKey(recipientId ?? ''), erasedName(msgId));

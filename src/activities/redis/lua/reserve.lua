@@ -9,7 +9,7 @@
 -- KEYS[3] inbox:count:{user}          messages that wait for the recipient (any key for a group)
 -- KEYS[4] erased/{sha256(msg_id)}     there: the message was deleted for good
 -- ARGV[1] lease, ms                   ARGV[2] generation of this Redis
--- ARGV[3] time to live, s
+-- ARGV[3] time to live, s            ARGV[4] 1: stop after the first that is busy or needs a block
 -- and for each message:
 -- ARGV[1] digest of the payload       ARGV[2] owner (unique to this attempt; nonce of a new counter)
 -- ARGV[3] sender                      ARGV[4] {type}:{conversation}
@@ -24,7 +24,7 @@
 --   {'ceiling', nonce}   the counter needs a block; nothing was reserved
 --   {'stale'}     this connection's generation is over
 --   {'error', text}   Redis refused a command
-local lease, generation, ttl = tonumber(ARGV[1]), ARGV[2], ARGV[3]
+local lease, generation, ttl, in_order = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4] == '1'
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
@@ -82,12 +82,13 @@ end
 
 local replies = {}
 for i = 1, (#KEYS - 1) / 4 do
-  local k, a = 4 * i - 2, 4 * i
+  local k, a = 4 * i - 2, 4 * i + 1
   local done, reply = pcall(reserve, KEYS[k], KEYS[k + 1], KEYS[k + 2], KEYS[k + 3],
     ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3])
   if not done then
     reply = { 'error', type(reply) == 'table' and reply.err or tostring(reply) }
   end
   replies[i] = reply
+  if in_order and (reply[1] == 'busy' or reply[1] == 'ceiling') then break end
 end
 return replies
