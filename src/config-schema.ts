@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { integer, list, oneOf, optional, port, setting, text, url } from './config-setting';
+import { KEEPING_SETTINGS } from './config-keeping';
 import type { Setting } from './config-setting';
 
 /** A JWT secret that ships in the repository; refused in production. */
@@ -212,45 +213,7 @@ export const SETTINGS = {
     86_400,
     'How old known group members may be before they are read anew in the background.',
   ),
-  IM_OFFLINE_TTL_DAYS: integer(7, 1, 365, 'How long a message waits for its recipient.'),
-  IM_OFFLINE_QUOTA: integer(10_000, 1, 10_000_000, 'Messages that may wait for one user.'),
-  IM_SWEEP_INTERVAL_S: integer(
-    30,
-    1,
-    3_600,
-    'How often the sweep looks for deliveries that were missed.',
-  ),
-  IM_ERASURE_DELAY_S: integer(
-    0,
-    0,
-    2_592_000,
-    'How long the erasure of a user waits before it destroys anything: so long it can be canceled.',
-  ),
-  IM_RETENTION_JOBS_DAYS: integer(
-    0,
-    0,
-    36_500,
-    'How long requests about personal data stay listed once they ended; 0: for ever.',
-  ),
-  IM_RETENTION_INTERVAL_S: integer(3_600, 1, 86_400, 'How often what is past its time is removed.'),
-  IM_RETENTION_INBOX_DAYS: integer(
-    7,
-    0,
-    3_650,
-    'How long rows of inboxes stay after IM_OFFLINE_TTL_DAYS, delivered or not: cursors resolve that long.',
-  ),
-  IM_RETENTION_MESSAGES_DAYS: integer(
-    0,
-    0,
-    36_500,
-    'How long messages are kept, at least IM_OFFLINE_TTL_DAYS; 0: for ever.',
-  ),
-  IM_RETENTION_RECEIPTS_DAYS: integer(
-    0,
-    0,
-    36_500,
-    'How long read receipts are kept when their message stays; 0: as long as it.',
-  ),
+  ...KEEPING_SETTINGS,
   IM_WORD_LISTS_DIR: setting({
     schema: z.string().min(1).optional(),
     fallback: undefined,

@@ -178,7 +178,7 @@ type Bytes = string | Buffer;
 
 /** Bytes of a record without its length; `undefined` when it has what we do not write. */
 function bodySize({ key, value, timestamp, headers }: Message, offset: number): number | undefined {
-  if (timestamp != null || !isBytes(key) || !isBytes(value)) return undefined;
+  if ((timestamp ?? undefined) !== undefined || !isBytes(key) || !isBytes(value)) return undefined;
   let size = 1 + 1 + varintSize(offset) + sizedBytes(key) + sizedBytes(value);
   if (!headers) return size + 1;
   const names = Object.keys(headers);
