@@ -33,4 +33,4 @@ COPY migrations ./migrations
 USER node
 EXPOSE 9094 8094 8095
 # The worker: CMD ["node", "--enable-source-maps", "dist/src/worker.js"]
-CMD ["node", "--enable-source-maps", "--max-semi-space-size=64", "dist/src/server.js"]
+CMD ["node", "--enable-source-maps", "dist/src/server.js"]

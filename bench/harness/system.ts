@@ -1,6 +1,5 @@
 /** The product under measurement: real servers, a server and a worker process, a user service, a gateway. */
 import { pino } from 'pino';
-import { SERVER_NODE_OPTIONS } from '../../dev/stack/apps';
 import { readLive } from '../../dev/stack/pidfile';
 import { offsetFrom, Stack } from '../../dev/stack/stack';
 import { DevUserService } from '../../dev/user-service/user-service';
@@ -64,7 +63,7 @@ export async function startBenchSystem(
     IM_WORKER_HTTP_PORT: String(workerHttp),
     ...env,
   };
-  const server = new ProductProcess('server', http, processEnv, undefined, SERVER_NODE_OPTIONS);
+  const server = new ProductProcess('server', http, processEnv);
   const worker = new ProductProcess('worker', workerHttp, processEnv);
   const gateway = await TestGateway.start([stack.environment.ETCD_ENDPOINTS]);
   const close = async (): Promise<void> => {

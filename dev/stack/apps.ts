@@ -11,18 +11,10 @@ export interface App {
   readonly name: string;
   /** The compiled program. */
   readonly file: string;
-  /** Options of Node's own. */
-  readonly nodeOptions?: readonly string[];
   readonly ports: readonly PortUse[];
   /** A page that answers 200 once it serves. */
   readonly readyUrl?: string;
 }
-
-/**
- * Messages live for milliseconds, but longer than the 16 MB of young objects that Node keeps apart by
- * default last under load: with more, they die there and cost nothing (bench/NOTES.md).
- */
-export const SERVER_NODE_OPTIONS = ['--max-semi-space-size=64'];
 
 /** The service drains for at most 10 s (IM_SHUTDOWN_GRACE_MS); a little more than that. */
 const STOP_GRACE_MS = 15_000;
@@ -51,7 +43,6 @@ export function appsFor(environment: StackEnvironment, withUserService: boolean)
     {
       name: 'server',
       file: 'dist/src/server.js',
-      nodeOptions: SERVER_NODE_OPTIONS,
       ports: [use(environment.GRPC_PORT, 'gRPC'), use(environment.HTTP_PORT, 'REST')],
       readyUrl: `http://127.0.0.1:${environment.HTTP_PORT}/ready`,
     },
@@ -76,7 +67,7 @@ export function launchApp(
 ): Promise<unknown> {
   const command: Command = {
     file: process.execPath,
-    args: ['--enable-source-maps', ...(app.nodeOptions ?? []), join(layout.root, app.file)],
+    args: ['--enable-source-maps', join(layout.root, app.file)],
     cwd: layout.root,
     env: { ...process.env, ...environment },
   };

@@ -2,7 +2,7 @@
  * The bytes of a Produce request, written in one pass into one buffer.
  *
  * kafkajs makes an encoder with a zeroed buffer for each record and several for each partition, and
- * reckons with `BigInt` objects: with the partitioner that was a tenth of the server's work
+ * reckons with `BigInt` objects: with the partitioner that was more than a tenth of the server's work
  * (bench/NOTES.md). Its encoding is replaced where it looks it up; the bytes are the same, which a test
  * compares, and everything else (leaders, connections, retries) stays kafkajs's. What we never send,
  * such as transactions or compression, is still encoded by kafkajs.
@@ -178,7 +178,8 @@ type Bytes = string | Buffer;
 
 /** Bytes of a record without its length; `undefined` when it has what we do not write. */
 function bodySize({ key, value, timestamp, headers }: Message, offset: number): number | undefined {
-  if ((timestamp ?? undefined) !== undefined || !isBytes(key) || !isBytes(value)) return undefined;
+  if (timestamp !== undefined && timestamp !== null) return undefined;
+  if (!isBytes(key) || !isBytes(value)) return undefined;
   let size = 1 + 1 + varintSize(offset) + sizedBytes(key) + sizedBytes(value);
   if (!headers) return size + 1;
   const names = Object.keys(headers);
