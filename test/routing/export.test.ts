@@ -1,9 +1,7 @@
 /** What an export holds, how it is kept, and how it is handed out: writer and reader on a real MySQL. */
 import type { Database } from '../../src/activities/mysql/database';
-import { ErasedMessages } from '../../src/activities/mysql/erased-messages';
 import { GroupLog } from '../../src/activities/mysql/group-log';
 import { GroupStays } from '../../src/activities/mysql/group-stays';
-import { MessageRemoval } from '../../src/activities/mysql/message-removal';
 import { MessageStore } from '../../src/activities/mysql/message-store';
 import { ReadReceipts } from '../../src/activities/mysql/read-receipts';
 import { groupConversation } from '../../src/domain/ids';
@@ -26,7 +24,6 @@ interface Exported {
 }
 
 const TTL = { ttlMs: 600_000 };
-const never = new AbortController().signal;
 
 describe('an export', () => {
   let db: Database;
@@ -260,80 +257,5 @@ describe('an export', () => {
     await readBundle(parts, bundleId);
     await (await openEncryption(db, env)).rows.destroy(alice);
     await expect(readBundle(parts, bundleId)).rejects.toMatchObject({ name: 'BundleGone' });
-  });
-
-  test('expires, and is purged in bounded steps that may be repeated', async () => {
-    const alice = unique('alice');
-    await fillMessages(db, alice, { sent: 10_000, received: 0 });
-    let now = Date.now();
-    const parts = await exportParts(db, {}, () => now);
-    const kept = await writeBundle(parts, unique('bob'));
-    now -= 3_600_000;
-    const bundleId = await writeBundle(parts, alice);
-    now += 3_600_000;
-    await expect(readBundle(parts, bundleId)).rejects.toMatchObject({ name: 'BundleGone' });
-    for (let step = 0; (await parts.bundles.purgeExpired(now, 1)) > 0; step++) {
-      expect(step).toBeLessThan(1_000);
-    }
-    for (const table of ['export_bundles', 'export_bundle_chunks', 'export_senders']) {
-      expect(await db.select(`SELECT 1 FROM ${table} WHERE bundle_id = ?`, [bundleId])).toEqual([]);
-    }
-    await readBundle(parts, kept);
-  });
-
-  test('is removed with the messages in it: those of an erased sender, finished or still being written', async () => {
-    const [alice, bob, carol] = [unique('alice'), unique('bob'), unique('carol')];
-    await store.storeOffline([
-      offline({ senderId: bob, recipientId: alice }),
-      offline({ senderId: bob, recipientId: carol }),
-    ]);
-    const parts = await exportParts(db);
-    const [ofAlice, ofCarol] = [await writeBundle(parts, alice), await writeBundle(parts, carol)];
-    const writing = unique('bundle');
-    await parts.writer.begin(writing, alice);
-    await parts.writer.write(writing, 'messages', never);
-    expect(await parts.bundles.removeWithMessagesOf(bob, [alice])).toBe(2);
-    await expect(readBundle(parts, ofAlice)).rejects.toMatchObject({ name: 'BundleGone' });
-    await expect(parts.writer.write(writing, 'receipts', never)).rejects.toMatchObject({
-      name: 'BundleGone',
-    });
-    await readBundle(parts, ofCarol);
-    expect(await parts.bundles.removeOf(carol)).toBe(1);
-    await expect(readBundle(parts, ofCarol)).rejects.toMatchObject({ name: 'BundleGone' });
-  });
-
-  test('stores nothing of a message that was deleted after it was read: it is read again', async () => {
-    const [alice, bob] = [unique('alice'), unique('bob')];
-    const doomed = offline({ senderId: bob, recipientId: alice, content: 'doomed' });
-    await store.storeOffline([doomed, offline({ senderId: bob, recipientId: alice })]);
-    const { msgId } = doomed.message;
-    const parts = await exportParts(db);
-    const bundleId = unique('bundle');
-    await parts.writer.begin(bundleId, alice);
-    await new ErasedMessages(db, Date.now).add(msgId, bundleId, Date.now() + 60_000);
-    await expect(parts.writer.write(bundleId, 'messages', never)).rejects.toMatchObject({
-      name: 'ReadAgain',
-    });
-    await new MessageRemoval(db).removeContent(msgId);
-    await writeSections(parts.writer, bundleId);
-    const text = await readBundle(parts, bundleId);
-    expect(text).not.toContain(msgId);
-    expect((JSON.parse(text) as Exported).total_messages).toBe(1);
-  });
-
-  test('goes on for one writer alone when two attempts write the same bundle', async () => {
-    const alice = unique('alice');
-    await fillMessages(db, alice, { sent: 2_000, received: 2_000 });
-    const parts = await exportParts(db);
-    const bundleId = unique('bundle');
-    await parts.writer.begin(bundleId, alice);
-    const attempts = await Promise.allSettled(
-      [parts, await exportParts(db)].map(({ writer }) => writer.write(bundleId, 'messages', never)),
-    );
-    expect(attempts.some(({ status }) => status === 'fulfilled')).toBe(true);
-    await writeSections(parts.writer, bundleId);
-    const { messages, total_messages } = JSON.parse(await readBundle(parts, bundleId)) as Exported;
-    expect(new Set(messages.map(({ msg_id }) => msg_id)).size).toBe(4_000);
-    expect([messages.length, total_messages]).toEqual([4_000, 4_000]);
   });
 });

@@ -13,12 +13,12 @@ import { ReceiptLog } from '../../src/activities/mysql/receipt-log';
 import { RetentionRows } from '../../src/activities/mysql/retention-rows';
 import { groupConversation, privateConversation } from '../../src/domain/ids';
 import type { HoldKind } from '../../src/domain/holds';
-import type { PurgePage } from '../../src/domain/retention';
 import { createLogger } from '../../src/logger';
 import { Retention } from '../../src/routing/retention';
 import { exportParts, writeBundle } from '../support/exports';
 import { unique } from '../support/ids';
 import { createDatabase } from '../support/mysql';
+import { all } from '../support/purges';
 import { delivered, message, offline, series } from '../support/records';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -66,20 +66,6 @@ describe('retention', () => {
       log: createLogger('silent', 'test'),
     });
 
-  /** Every page of a class. */
-  async function all<P>(
-    purge: (input: { after?: P }) => Promise<PurgePage<P>>,
-  ): Promise<{ removed: number; held: number; pages: number }> {
-    const sum = { removed: 0, held: 0, pages: 0 };
-    for (let after: P | undefined; ;) {
-      const page = await purge(after === undefined ? {} : { after });
-      sum.removed += page.removed;
-      sum.held += page.held;
-      sum.pages += 1;
-      if (page.next === undefined) return sum;
-      after = page.next;
-    }
-  }
   const purgeMessages = (days?: Partial<typeof DAYS>) => {
     const work = retention(days);
     return all((input: Parameters<Retention['purgeMessages']>[0]) => work.purgeMessages(input));
