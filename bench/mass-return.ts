@@ -93,8 +93,13 @@ async function sendToAbsent(on: LoadSystem): Promise<{ run: string; accepted: nu
   return { run, accepted: phase.outcomes['offline'] ?? 0 };
 }
 
+/** Calls to Temporal that start or wake a delivery, whoever asked for it, the sweep included. */
 async function temporalStarts({ system }: LoadSystem): Promise<number> {
-  return (await scrape(system.workerHttpPort)).get('im_service_delivery_starts_total') ?? 0;
+  const metrics = await scrape(system.workerHttpPort);
+  const outcomes = ['requested', 'failed'].map((outcome) =>
+    metrics.get(`im_service_delivery_starts_total{outcome="${outcome}"}`),
+  );
+  return outcomes.reduce<number>((sum, count) => sum + (count ?? 0), 0);
 }
 
 function secondsSince(began: number): number {
