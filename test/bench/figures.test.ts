@@ -1,9 +1,12 @@
 /** What the benchmarks compute: percentiles, trends, mixes, and the table of a comparison. */
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { compareTable } from '../../bench/harness/compare';
 import { Latencies } from '../../bench/harness/latencies';
 import type { LatencySummary } from '../../bench/harness/latencies';
 import { toMarkdown } from '../../bench/harness/markdown';
 import { latencyPlot, throughputPlot } from '../../bench/harness/plots';
+import { scrape } from '../../bench/harness/metrics';
 import type { Part, ProductPhase, Report } from '../../bench/harness/report';
 import { slopePerHour, thirds } from '../../bench/harness/trend';
 import { mixTable } from '../../bench/harness/traffic';
@@ -123,4 +126,14 @@ test('a report names the machine and the broken checks, and its plots hold their
   expect(toMarkdown('x', bad)).toContain('BROKEN: notStored 3');
   expect(throughputPlot(good)).toContain('1000/s (0.1)');
   expect(latencyPlot(good)).toContain('<polyline');
+});
+
+test('metrics are read by series, and summed by name', async () => {
+  const text = '# HELP a b\na{x="1"} 2\na{x="2"} 3\nb 1.5e3\n';
+  const server = createServer((_, response) => response.end(text)).listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const metrics = await scrape((server.address() as AddressInfo).port);
+  server.close();
+  server.closeAllConnections();
+  expect(Object.fromEntries(metrics)).toEqual({ 'a{x="1"}': 2, 'a{x="2"}': 3, a: 5, b: 1500 });
 });
