@@ -110,6 +110,11 @@ test('a message sent again after Redis was wiped has its original answer, and is
       const known = await Promise.all([toBob, toCarol].map((id) => knownTo(one, id)));
       return known.every(Boolean);
     });
+    // MySQL may have told of them before the servers were connected to Redis again.
+    await waitFor('both servers to reach Redis', 10_000, async () => {
+      const sent = await Promise.all([one, two].map((each) => each.send(bob, carol)));
+      return sent.every(({ success }) => success);
+    });
     const pushes = one.gateway.pushesOf(bob).length;
     expect(await one.send(alice, bob, 'hi', toBob)).toMatchObject({
       success: true,
