@@ -17,7 +17,7 @@ const MAX_CACHED_WORKFLOWS = 500;
 /**
  * Polls for workflow tasks at once, and the share of them for workflows that are not in memory: the
  * first task of each is such a one, and most deliveries have no other. With the SDK's 10 and 0.2 two
- * polls serve everyone who comes back, about 20 users a second (bench/NOTES-storage.md).
+ * polls serve everyone who comes back, about 20 users a second (bench/NOTES.md).
  */
 const WORKFLOW_POLLS = 20;
 const NEW_WORKFLOW_SHARE = 0.8;
