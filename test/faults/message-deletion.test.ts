@@ -74,7 +74,8 @@ class Doomed {
     const answer = await system.send(alice, bob, content, msgId);
     if (!answer.success) throw new Error(answer.error_message);
     await stored(db, [msgId], PATIENCE_MS);
-    await rest.post(bob, '/api/v1/messages/read', { msg_id: msgId, device_id: 'phone' });
+    const read = { msg_id: msgId, device_id: 'phone' };
+    expect((await rest.post(bob, '/api/v1/messages/read', read)).status).toBe(200);
     return doomed;
   }
 
@@ -140,6 +141,8 @@ interface Hold {
 /** Holds MySQL rows until released: whoever needs them waits. */
 async function hold(sql: string, values: unknown[] = []): Promise<Hold> {
   const connection: Connection = await createConnection({ uri: system.config.MYSQL_URL });
+  // The rows alone, not the gaps between them: others' messages are stored and read meanwhile.
+  await connection.query('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED');
   await connection.query('START TRANSACTION');
   await connection.query(sql, values);
   return {
