@@ -20,7 +20,7 @@ import { createLogger } from '../src/logger';
 import { projectRoot } from '../src/paths';
 import { freePort, ProductProcess } from '../test/support/processes';
 import { BENCH_OFFSET } from './harness/system';
-import { cpuSeconds, peakMb } from './harness/usage';
+import { cpuSeconds, peakMb } from './harness/cpu';
 
 const TTL_MS = 7 * 24 * 60 * 60 * 1_000;
 const CONTENT = 'x'.repeat(100);

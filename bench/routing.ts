@@ -4,11 +4,11 @@
  */
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { projectRoot } from '../src/paths';
 import { freePort } from '../test/support/processes';
+import { cpuSeconds } from './harness/cpu';
 import type { LoadResult } from './harness/generator';
 import { startBenchSystem } from './harness/system';
 
@@ -17,16 +17,9 @@ const CONCURRENCY = 50;
 const SECONDS = 10;
 /** A Temporal activity for each message: fewer callers, so that none waits for its deadline. */
 const TEMPORAL_CONCURRENCY = 10;
-const CLOCK_TICKS_A_SECOND = 100;
 
 const run = promisify(execFile);
 const script = (name: string): string => join(projectRoot(), 'dist', 'bench', 'harness', name);
-
-/** CPU seconds a process has used, user and system, from /proc. */
-function cpuSeconds(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
-  return (Number(fields[11]) + Number(fields[12])) / CLOCK_TICKS_A_SECOND;
-}
 
 async function load(
   name: string,

@@ -23,7 +23,7 @@ import { encodeDelivered, encodeOffline } from '../src/domain/records';
 import { freePort, ProductProcess } from '../test/support/processes';
 import { TestGateway } from '../test/support/gateway';
 import { BENCH_OFFSET } from './harness/system';
-import { cpuSeconds, peakMb } from './harness/usage';
+import { cpuSeconds, peakMb } from './harness/cpu';
 
 /** Recipients of the private messages, and members of the groups: 10 each, of whom half are away. */
 const USERS = 5_000;

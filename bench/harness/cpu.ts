@@ -1,4 +1,4 @@
-/** CPU seconds, user and system, that processes have used, from /proc. */
+/** CPU seconds, user and system, and memory that processes have used, from /proc. */
 import { readdirSync, readFileSync } from 'node:fs';
 
 /** What Linux counts in on every platform we know. */
@@ -42,6 +42,12 @@ export function cpuPerThousand(
 export function cpuSeconds(pid: number): number {
   const fields = statOf(pid);
   return fields ? (Number(fields[11]) + Number(fields[12])) / TICKS_A_SECOND : 0;
+}
+
+/** The most memory a process has held, MB. */
+export function peakMb(pid: number): number {
+  const [, kb] = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+  return Math.round(Number(kb) / 1024);
 }
 
 /** Of all cores: user, nice, system, interrupts; and stolen. */
