@@ -144,6 +144,8 @@ function asFailure(error: unknown, log: Logger): ApplicationFailure {
 
 /** The name of an error, which says nothing about what it was about. */
 export function errorType(error: unknown): string {
-  const { code, name } = error as { code?: unknown; name?: string };
-  return typeof code === 'string' ? code : (name ?? 'Error');
+  const { code, name, message } = error as { code?: unknown; name?: string; message?: string };
+  // Redis begins with its code: `WRONGTYPE Operation against ...`.
+  const reply = name === 'ReplyError' ? message?.match(/^[A-Z]+/)?.[0] : undefined;
+  return typeof code === 'string' ? code : (reply ?? name ?? 'Error');
 }

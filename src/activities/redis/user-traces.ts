@@ -20,7 +20,16 @@ export class UserTraces {
   /** One step of the walk, from its start with '0'. May be repeated. */
   async erasePage(userId: string, cursor: string): Promise<TracesPage> {
     const { redis } = this.connection.use();
-    const [next, keys] = await redis.scan(cursor, 'MATCH', 'msg:*', 'COUNT', SCAN_COUNT);
+    // Of another type is none of ours, and no reason to stop at.
+    const [next, keys] = (await redis.call('SCAN', [
+      cursor,
+      'MATCH',
+      'msg:*',
+      'COUNT',
+      SCAN_COUNT,
+      'TYPE',
+      'hash',
+    ])) as [string, string[]];
     let removed = 0;
     if (keys.length > 0) {
       const found = await redis
