@@ -85,6 +85,12 @@ export const SETTINGS = {
     "How far the token issuer's clock may be off when exp and nbf are checked.",
   ),
   IM_HTTP_DEADLINE_MS: integer(10_000, 100, 60_000, 'How long a REST request may be worked on.'),
+  IM_HTTP_STALL_MS: integer(
+    60_000,
+    100,
+    600_000,
+    'How long a client may take nothing of a download before it is let go.',
+  ),
   IM_HTTP_MAX_IN_FLIGHT: integer(
     1_000,
     1,

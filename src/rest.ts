@@ -120,6 +120,7 @@ export async function createRest(parts: Parts): Promise<Rest> {
       log,
     }),
     deadlineMs: config.IM_HTTP_DEADLINE_MS,
+    stallMs: config.IM_HTTP_STALL_MS,
     maxInFlight: config.IM_HTTP_MAX_IN_FLIGHT,
     bodyMaxBytes: config.IM_HTTP_BODY_MAX_BYTES,
     corsOrigins: config.IM_CORS_ORIGINS,

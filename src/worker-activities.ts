@@ -91,6 +91,7 @@ function createExport(parts: Parts): ExportActivities {
   ];
   return createExportActivities({
     progress: new ConsumerProgress(parts.consumerKafka, stored),
+    database,
     writer: new ExportWriter({
       rows: new ExportRows(database),
       bundles: new ExportBundles(database),

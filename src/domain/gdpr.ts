@@ -31,6 +31,8 @@ export interface GdprStep {
   readonly state: 'running' | 'waiting' | 'done';
   /** What is away, while it waits. */
   readonly waitingFor?: GdprSystem;
+  /** What it fails with each time, when nothing is away: the name of an error. */
+  readonly problem?: string;
   /** Unix ms. */
   readonly startedAt: number;
   readonly finishedAt?: number;
@@ -71,10 +73,17 @@ export interface GdprStatus {
   readonly state: GdprState;
   readonly steps: readonly GdprStep[];
   readonly waitingFor?: GdprSystem;
+  /** See {@link GdprStep.problem}. */
+  readonly problem?: string;
 }
 
 /** Type of the failure that says that a server is away; its detail is the server's name. */
 export const SYSTEM_AWAY = 'SystemAway';
+/**
+ * Type of the failure that says that a step fails though its server is there; its detail is what with.
+ * Waiting alone does not mend it, but what was repaired is only found out by trying.
+ */
+export const STEP_FAILS = 'StepFails';
 /** What a step's work rejects with when it is another server than the step's own that is away. */
 export class SystemAwayError extends Error {
   override readonly name = 'SystemAwayError';

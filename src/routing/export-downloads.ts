@@ -9,6 +9,8 @@ import { writing } from './store-errors';
 
 /** Downloads of a process at once: each holds a few MB. */
 const MAX_DOWNLOADS = 20;
+/** Of one caller: whoever reads slowly keeps nobody else from theirs. */
+const MAX_OF_CALLER = 3;
 
 export interface Download {
   readonly jobId: string;
@@ -20,7 +22,7 @@ export interface Download {
 }
 
 export class ExportDownloads {
-  private open = 0;
+  private readonly open: Download[] = [];
 
   constructor(
     private readonly deps: {
@@ -33,11 +35,9 @@ export class ExportDownloads {
    * The bundle as a stream that is read no faster than it is taken. Rejects with {@link BundleGoneError}, or
    * with SERVICE_UNAVAILABLE when too many are under way.
    */
-  async start({ jobId, userId, by, form }: Download): Promise<Readable> {
-    if (this.open >= MAX_DOWNLOADS) {
-      throw new ImError('SERVICE_UNAVAILABLE', `${MAX_DOWNLOADS} downloads are under way`);
-    }
-    this.open += 1;
+  async start(download: Download): Promise<Readable> {
+    const { jobId, userId, by, form } = download;
+    this.admit(download);
     try {
       const pieces = await this.read(jobId, form);
       await writing(
@@ -52,12 +52,26 @@ export class ExportDownloads {
         }),
       );
       const stream = Readable.from(pieces);
-      stream.once('close', () => (this.open -= 1));
+      stream.once('close', () => this.leave(download));
       return stream;
     } catch (error) {
-      this.open -= 1;
+      this.leave(download);
       throw error;
     }
+  }
+
+  private admit(download: Download): void {
+    const ofCaller = this.open.filter(({ by }) => by === download.by).length;
+    if (this.open.length >= MAX_DOWNLOADS || ofCaller >= MAX_OF_CALLER) {
+      const whose = ofCaller >= MAX_OF_CALLER ? ' of yours' : '';
+      const detail = `${whose ? ofCaller : this.open.length} downloads${whose} are under way`;
+      throw new ImError('SERVICE_UNAVAILABLE', detail);
+    }
+    this.open.push(download);
+  }
+
+  private leave(download: Download): void {
+    this.open.splice(this.open.indexOf(download), 1);
   }
 
   private async read(jobId: string, form: ExportForm): Promise<AsyncIterable<string | Buffer>> {

@@ -5,6 +5,7 @@
  */
 import { createSecretKey, randomBytes } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
+import { KeyLostError } from '../activities/encryption/key-provider';
 import type { UserKeys } from '../activities/encryption/user-keys';
 import { BundleGoneError } from '../activities/mysql/export-bundles';
 import type { BundleKey } from '../activities/mysql/export-bundles';
@@ -22,10 +23,15 @@ export interface ExportKeysDeps {
 export class ExportKeys {
   constructor(private readonly deps: ExportKeysDeps) {}
 
-  /** The key for a new bundle of the user. */
+  /** The key for a new bundle of the user. Rejects with {@link BundleGoneError} when they are to have none. */
   async create(userId: string): Promise<BundleKey> {
     if (!this.deps.sealing) return { keyId: null, ownKey: randomBytes(KEY_BYTES) };
-    return { keyId: (await this.deps.keys.current(userId)).keyId, ownKey: null };
+    try {
+      return { keyId: (await this.deps.keys.current(userId)).keyId, ownKey: null };
+    } catch (error) {
+      if (!(error instanceof KeyLostError)) throw error;
+      throw new BundleGoneError('the key of the user is gone');
+    }
   }
 
   /** Rejects with {@link BundleGoneError} when the key was destroyed. */

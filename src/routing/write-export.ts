@@ -5,7 +5,7 @@
  */
 import type { KeyObject } from 'node:crypto';
 import { sealChunk } from '../activities/encryption/bundle-cipher';
-import { BundleGoneError } from '../activities/mysql/export-bundles';
+import { BundleGoneError, ReadAgainError } from '../activities/mysql/export-bundles';
 import type { Bundle, ExportBundles, Progress } from '../activities/mysql/export-bundles';
 import { SCANS } from '../activities/mysql/export-rows';
 import type { ExportRow, ExportRows } from '../activities/mysql/export-rows';
@@ -25,11 +25,13 @@ import type { ExportKeys } from './export-keys';
 export const CHUNK_BYTES = 1 << 20;
 /** How long one call writes before it hands back, ms: so often the workflow tells how far it is. */
 const TURN_MS = 30_000;
+/** How often a turn is begun again because something in it is erased. */
+const READS = 10;
 /** Complete bundles of one user that are kept: the newest. */
 const KEPT_BUNDLES = 3;
 
 export interface ExportWriterDeps {
-  readonly rows: Pick<ExportRows, 'marks' | 'page'>;
+  readonly rows: Pick<ExportRows, 'marks' | 'page' | 'withoutErased'>;
   readonly bundles: Pick<ExportBundles, 'begin' | 'find' | 'advance' | 'complete' | 'removeOlder'>;
   readonly exportKeys: ExportKeys;
   readonly content: Pick<ContentKeys, 'open'>;
@@ -74,11 +76,17 @@ export class ExportWriter {
    * when the bundle was removed meanwhile.
    */
   async write(bundleId: string, section: Section, signal: AbortSignal): Promise<SectionProgress> {
-    const bundle = await this.bundle(bundleId);
-    const { progress } = bundle;
-    if (progress.section !== section) return { counts: progress.counts, done: true };
-    const key = await this.deps.exportKeys.of(bundle);
-    return new SectionWriter(this.deps, bundle, key, section).run(signal);
+    for (let read = 1; ; read++) {
+      const bundle = await this.bundle(bundleId);
+      const { progress } = bundle;
+      if (progress.section !== section) return { counts: progress.counts, done: true };
+      const key = await this.deps.exportKeys.of(bundle);
+      try {
+        return await new SectionWriter(this.deps, bundle, key, section, read > 1).run(signal);
+      } catch (error) {
+        if (!(error instanceof ReadAgainError) || read === READS) throw error;
+      }
+    }
   }
 
   /** Makes the bundle one that can be fetched, from now on for the time it is kept. May be repeated. */
@@ -112,6 +120,8 @@ class SectionWriter {
     private readonly bundle: Bundle,
     private readonly key: KeyObject,
     private readonly section: Section,
+    /** To look for what is being erased: spared as long as nothing is. */
+    private readonly careful: boolean,
   ) {
     this.chunks = bundle.chunks;
     this.counts = { ...bundle.progress.counts };
@@ -124,7 +134,8 @@ class SectionWriter {
     let { scan, after } = this.bundle.progress;
     for (let name = scans[scan]; name !== undefined; name = scans[scan]) {
       const page = await rows.page(name, this.bundle, after);
-      for (const { line, after: place } of await this.linesOf(page.rows)) {
+      const shown = this.careful ? await rows.withoutErased(page.rows) : page.rows;
+      for (const { line, after: place } of await this.linesOf(shown)) {
         this.add(line);
         if (this.bytes >= CHUNK_BYTES) await this.flush({ scan, after: place });
       }

@@ -1,9 +1,12 @@
 /** The activities of `gdprExport`, as Temporal calls them. */
 import { ApplicationFailure, cancellationSignal } from '@temporalio/activity';
+import { ConsumersBehindError } from '../activities/kafka/consumer-progress';
 import type { ConsumerProgress } from '../activities/kafka/consumer-progress';
+import type { Database } from '../activities/mysql/database';
 import { BundleGoneError } from '../activities/mysql/export-bundles';
 import { BUNDLE_GONE } from '../domain/export-workflow';
 import type { ExportActivities } from '../domain/export-workflow';
+import { ofSystem } from '../domain/gdpr';
 import type { Logger } from '../logger';
 import type { ExportWriter } from '../routing/write-export';
 import { inSystem } from './gdpr-activities';
@@ -12,13 +15,15 @@ import { inSystem } from './gdpr-activities';
 const CATCH_UP_MS = 20_000;
 
 export interface ExportActivityDeps {
-  readonly progress: ConsumerProgress;
+  readonly progress: Pick<ConsumerProgress, 'caughtUp'>;
+  readonly database: Pick<Database, 'ping'>;
   readonly writer: ExportWriter;
   readonly log: Logger;
 }
 
 export function createExportActivities({
   progress,
+  database,
   writer,
   log,
 }: ExportActivityDeps): ExportActivities {
@@ -33,7 +38,15 @@ export function createExportActivities({
     });
   return {
     exportCatchUp: () =>
-      inSystem('kafka', log, () => progress.caughtUp(CATCH_UP_MS, cancellationSignal())),
+      inSystem('kafka', log, async () => {
+        try {
+          await progress.caughtUp(CATCH_UP_MS, cancellationSignal());
+        } catch (error) {
+          // Consumers are behind as long as they cannot store.
+          if (error instanceof ConsumersBehindError) await ofSystem('mysql', database.ping());
+          throw error;
+        }
+      }),
     exportBegin: ({ jobId, userId }) => inMysql(() => writer.begin(jobId, userId)),
     exportSection: ({ jobId, section }) =>
       inMysql(async () => {

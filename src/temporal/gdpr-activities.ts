@@ -1,7 +1,7 @@
 /** The activities of the workflows about personal data, as Temporal calls them. */
-import { ApplicationFailure } from '@temporalio/activity';
+import { activityInfo, ApplicationFailure } from '@temporalio/activity';
 import type { GdprJobs } from '../activities/mysql/gdpr-jobs';
-import { SYSTEM_AWAY, SystemAwayError } from '../domain/gdpr';
+import { STEP_FAILS, SYSTEM_AWAY, SystemAwayError } from '../domain/gdpr';
 import type { GdprJobActivities, GdprSystem } from '../domain/gdpr';
 import type { Logger } from '../logger';
 import { sweepGdprJobs } from '../routing/sweep-gdpr';
@@ -22,7 +22,10 @@ export function createGdprActivities(deps: GdprActivityDeps): GdprJobActivities 
   };
 }
 
-/** Runs a step's work with heartbeats; what goes wrong is told as `system` being away. */
+/**
+ * Runs a step's work with heartbeats; what goes wrong is told as `system` being away, unless the error
+ * itself says that it is there.
+ */
 export async function inSystem<T>(
   system: GdprSystem,
   log: Logger,
@@ -33,11 +36,34 @@ export async function inSystem<T>(
       return await work();
     } catch (error) {
       if (error instanceof ApplicationFailure) throw error;
-      // Of the error only its name: a driver's may quote a statement with its values.
       const away = error instanceof SystemAwayError ? error.system : system;
       const cause = error instanceof SystemAwayError ? error.cause : error;
-      const message = `${away} is away: ${errorType(cause)}`;
-      throw ApplicationFailure.retryable(message, SYSTEM_AWAY, { system: away });
+      throw toFailure(away, cause, log);
     }
   });
+}
+
+/** Of the error only its name: a driver's may quote a statement with its values. */
+function toFailure(system: GdprSystem, error: unknown, log: Logger): ApplicationFailure {
+  const problem = errorType(error);
+  const { activityType, attempt } = activityInfo();
+  log.warn({ activity: activityType, attempt, system, type: problem }, 'activity failed');
+  if (isRefusal(error)) {
+    return ApplicationFailure.retryable(`${system}: ${problem}`, STEP_FAILS, { system, problem });
+  }
+  return ApplicationFailure.retryable(`${system} is away: ${problem}`, SYSTEM_AWAY, { system });
+}
+
+/** What Redis answers while it starts, has no master, or cannot write. */
+const REDIS_UNABLE =
+  /^(LOADING|MASTERDOWN|READONLY|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|MISCONF|BUSY|OOM)\b/;
+/** SQL states of answers about the statement itself: rights and syntax, integrity, values. */
+const MYSQL_REFUSALS = /^(42|23|22|21)/;
+
+/** Whether a server has answered, and refuses, or there is a fault in our own code. */
+function isRefusal(error: unknown): boolean {
+  const { name, message = '', sqlState } = error as Partial<Error> & { sqlState?: string };
+  if (name === 'ReplyError') return !REDIS_UNABLE.test(message);
+  if (sqlState !== undefined) return MYSQL_REFUSALS.test(sqlState);
+  return error instanceof TypeError || error instanceof RangeError;
 }

@@ -1,11 +1,12 @@
 /**
  * Deletes a message, from all systems or out of one recipient's view. The id is listed as erased before
  * anything else, so whatever stores, routes or replays it meanwhile drops it; after the content is gone
- * nothing can add a row to what the later steps remove.
+ * nothing can add a row to what the later steps remove. Until the id is listed it can be canceled.
  */
 import { patched, proxyActivities } from '@temporalio/workflow';
 import type { GdprExpiry, GdprProof } from '../domain/gdpr';
 import type { DeleteActivities, DeleteInput } from '../domain/gdpr-delete';
+import { CancelWindow } from './cancel-window';
 import { runGdprJob, STEP_OPTIONS } from './gdpr-job';
 import type { GdprJob } from './gdpr-job';
 
@@ -14,13 +15,22 @@ const activities = proxyActivities<DeleteActivities>(STEP_OPTIONS);
 /** See the file's head; the result is the proof. */
 export async function gdprDeleteMessage(input: DeleteInput): Promise<GdprProof> {
   const { forUser } = input;
-  return runGdprJob('delete', input, (job) =>
-    forUser === undefined ? deleteForAll(job, input) : deleteForOne(job, { ...input, forUser }),
+  if (forUser !== undefined) {
+    return runGdprJob('delete', input, (job) => deleteForOne(job, { ...input, forUser }));
+  }
+  return CancelWindow.around((window) =>
+    runGdprJob('delete', input, (job) => deleteForAll(job, input, window)),
   );
 }
 
-async function deleteForAll(job: GdprJob, input: DeleteInput): Promise<GdprExpiry[]> {
-  const listed = await job.step('erased_list', () => activities.listErased(input));
+async function deleteForAll(
+  job: GdprJob,
+  input: DeleteInput,
+  window: CancelWindow,
+): Promise<GdprExpiry[]> {
+  const listed = await window.first(job, () =>
+    job.step('erased_list', () => activities.listErased(input)),
+  );
   await job.step('redis', () => activities.forgetInRedis(input));
   await job.step('mysql_messages', () => activities.removeContent(input));
   if (patched('export-bundles')) {

@@ -3,10 +3,11 @@
  * and so long the job can be canceled. Then the user is marked as erased and their keys are destroyed,
  * and from there on it goes to its end, whoever wants to cancel it: half an erasure helps nobody.
  */
-import { CancellationScope, proxyActivities, sleep } from '@temporalio/workflow';
+import { patched, proxyActivities, sleep } from '@temporalio/workflow';
 import { ERASED_LEASE_MS } from '../domain/erasure';
 import type { EraseActivities, EraseInput } from '../domain/erasure';
-import type { GdprCounts, GdprProof } from '../domain/gdpr';
+import type { GdprCounts, GdprExpiry, GdprProof } from '../domain/gdpr';
+import { CancelWindow } from './cancel-window';
 import { runGdprJob, STEP_OPTIONS } from './gdpr-job';
 import type { GdprJob } from './gdpr-job';
 
@@ -20,44 +21,32 @@ const activities = proxyActivities<EraseActivities>({
 const CACHE_MARGIN_MS = 1_000;
 
 const CANCELABLE = 'Can be canceled until the keys are destroyed.';
-const TOO_LATE =
-  'A cancellation came too late: what is destroyed is not brought back, so it goes on.';
 
 /** See the file's head; the result is the proof. */
 export async function gdprEraseUser(input: EraseInput): Promise<GdprProof> {
-  const cancelRequested = CancellationScope.current().cancelRequested;
-  return CancellationScope.nonCancellable(() =>
+  return CancelWindow.around((window) =>
     runGdprJob('erase', input, async (job) => {
-      const found = await prepare(job, input, cancelRequested);
-      job.note('');
-      cancelRequested.catch(() => job.note(TOO_LATE));
+      const found = await window.first(job, () => prepare(job, input));
       await destroy(job, input, found);
-      return activities.dateUserCopies(input);
+      return patched('kafka-step') ? dateCopies(job, input) : activities.dateUserCopies(input);
     }),
   );
 }
 
 /** What can be canceled; resolves with what there is of the user. */
-async function prepare(
-  job: GdprJob,
-  input: EraseInput,
-  cancelRequested: Promise<never>,
-): Promise<GdprCounts> {
-  const window = new CancellationScope();
-  cancelRequested.catch(() => window.cancel());
-  return window.run(async () => {
-    job.note(CANCELABLE);
-    await job.step('legal_holds', () => activities.checkErasureHolds(input));
-    const found = await job.step('traces', () => activities.findUserTraces(input));
-    const { delayS = 0 } = input;
-    if (delayS > 0) {
-      await job.step('delay', async () => {
-        await sleep(delayS * 1_000);
-        return { seconds: delayS };
-      });
-    }
-    return found;
-  });
+async function prepare(job: GdprJob, input: EraseInput): Promise<GdprCounts> {
+  job.note(CANCELABLE);
+  await job.step('legal_holds', () => activities.checkErasureHolds(input));
+  const found = await job.step('traces', () => activities.findUserTraces(input));
+  const { delayS = 0 } = input;
+  if (delayS > 0) {
+    await job.step('delay', async () => {
+      await sleep(delayS * 1_000);
+      return { seconds: delayS };
+    });
+  }
+  job.note('');
+  return found;
 }
 
 async function destroy(job: GdprJob, input: EraseInput, found: GdprCounts): Promise<void> {
@@ -85,4 +74,13 @@ async function destroy(job: GdprJob, input: EraseInput, found: GdprCounts): Prom
   await step('exports', activities.eraseUserExports, {});
   await step('redis', activities.eraseUserInRedis, {});
   await job.step('verification', () => activities.verifyErasure(input));
+}
+
+/** A step like the others: it may have to wait for Kafka. */
+async function dateCopies(job: GdprJob, input: EraseInput): Promise<GdprExpiry[]> {
+  const copies = await job.step('kafka', async () => {
+    const dates = await activities.dateUserCopies(input);
+    return Object.fromEntries(dates.map(({ what, at }) => [what, at]));
+  });
+  return Object.entries(copies).map(([what, at]) => ({ what, at }));
 }

@@ -18,7 +18,7 @@ import {
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
-import { LEGAL_HOLD, SYSTEM_AWAY } from '../domain/gdpr';
+import { LEGAL_HOLD, STEP_FAILS, SYSTEM_AWAY } from '../domain/gdpr';
 import type {
   GdprCounts,
   GdprEnd,
@@ -60,6 +60,14 @@ const RECORD_EVERY_MS = 2_000;
 const PAUSE_FIRST_MS = 1_000;
 const PAUSE_LONGEST_MS = 30_000;
 
+/** What keeps a step from its end, as far as that is known. */
+type Obstacle = Pick<GdprStep, 'waitingFor' | 'problem'>;
+/** What the failures of {@link SYSTEM_AWAY} and {@link STEP_FAILS} tell. */
+interface FailureDetail {
+  readonly system?: GdprSystem;
+  readonly problem?: string;
+}
+
 /**
  * Runs one job. `work` does its steps and resolves with what expires by itself. A legal hold ends the
  * job as `blocked`; any other failure that retrying cannot mend fails the workflow.
@@ -93,6 +101,8 @@ export class GdprJob {
   private state: GdprState = 'running';
   private recordedAt = 0;
   private remark = '';
+  /** While the end cannot be written down. */
+  private endWaits: Obstacle = {};
 
   constructor(
     private readonly kind: GdprKind,
@@ -122,7 +132,7 @@ export class GdprJob {
     this.put({ name, state: 'running', startedAt, counts });
     counts = await this.patiently(
       () => call(progress),
-      (waitingFor) => this.put({ name, state: 'waiting', waitingFor, startedAt, counts }),
+      (obstacle) => this.put({ name, state: 'waiting', ...obstacle, startedAt, counts }),
     );
     this.put({ name, state: 'done', startedAt, finishedAt: Date.now(), counts });
     await this.recordNowAndThen();
@@ -159,9 +169,14 @@ export class GdprJob {
     const proof: GdprProof = { jobId: this.input.jobId, state, steps: [...this.steps], expires };
     await this.patiently(
       () => finishGdprJob({ ...proof, reason }),
-      (away) =>
-        setCurrentDetails(`Ends as ${state}, once ${away ?? 'mysql'} is back to write it down.`),
+      (obstacle) => {
+        this.endWaits = obstacle;
+        setCurrentDetails(
+          `Ends as ${state}, once that is written down: ${toText(obstacle, 'mysql')}`,
+        );
+      },
     );
+    this.endWaits = {};
     this.state = state;
     upsertSearchAttributes([{ key: SEARCH_ATTRIBUTES.outcome, value: state }]);
     this.describe(reason ?? state);
@@ -188,10 +203,10 @@ export class GdprJob {
     if (missing.length > 0) upsertSearchAttributes(missing);
   }
 
-  /** Calls until it succeeds; between two calls `waiting` hears what is away. */
+  /** Calls until it succeeds; between two calls `waiting` hears what stands in the way. */
   private async patiently<T>(
     call: () => Promise<T>,
-    waiting: (away: GdprSystem | undefined) => void,
+    waiting: (obstacle: Obstacle) => void,
   ): Promise<T> {
     for (let pause = PAUSE_FIRST_MS; ; pause = Math.min(pause * 2, PAUSE_LONGEST_MS)) {
       try {
@@ -200,7 +215,7 @@ export class GdprJob {
         const failure = failureOf(error);
         if (isCancellation(error) || !(error instanceof ActivityFailure)) throw error;
         if (failure?.nonRetryable) throw error;
-        waiting(awayIn(failure));
+        waiting(obstacleIn(failure));
       }
       await this.record();
       await sleep(pause);
@@ -219,10 +234,11 @@ export class GdprJob {
 
   /** For the UI: a line for each step. */
   private describe(state: string): void {
-    const lines = this.steps.map(({ name, state: at, waitingFor, counts }) => {
+    const lines = this.steps.map((step) => {
+      const { name, state: at, counts } = step;
       const found = Object.entries(counts).map(([what, count]) => `${what} ${count}`);
       const soFar = found.length > 0 ? ` (${found.join(', ')})` : '';
-      if (at === 'waiting') return `- ${name}: waits for ${waitingFor ?? name}${soFar}`;
+      if (at === 'waiting') return `- ${name}: ${toText(step, name)}${soFar}`;
       return `- ${name}: ${at === 'running' ? 'under way' : 'done'}${soFar}`;
     });
     const head = this.remark === '' ? [] : [this.remark, ''];
@@ -230,10 +246,17 @@ export class GdprJob {
   }
 
   private status(): GdprStatus {
-    const waitingFor = this.steps.find((step) => step.state === 'waiting')?.waitingFor;
     const { jobId } = this.input;
     const steps = [...this.steps];
-    return { jobId, kind: this.kind, state: this.state, steps, ...(waitingFor && { waitingFor }) };
+    const { waitingFor, problem } = steps.find((step) => step.state === 'waiting') ?? this.endWaits;
+    return {
+      jobId,
+      kind: this.kind,
+      state: this.state,
+      steps,
+      ...(waitingFor && { waitingFor }),
+      ...(problem !== undefined && { problem }),
+    };
   }
 }
 
@@ -243,7 +266,15 @@ function failureOf(error: unknown): ApplicationFailure | undefined {
   return cause instanceof ApplicationFailure ? cause : undefined;
 }
 
-function awayIn(failure: ApplicationFailure | undefined): GdprSystem | undefined {
-  if (failure?.type !== SYSTEM_AWAY) return undefined;
-  return (failure.details?.[0] as { system?: GdprSystem } | undefined)?.system;
+function obstacleIn(failure: ApplicationFailure | undefined): Obstacle {
+  const { type } = failure ?? {};
+  if (type !== SYSTEM_AWAY && type !== STEP_FAILS) return {};
+  const { system, problem } = (failure?.details?.[0] ?? {}) as FailureDetail;
+  return type === SYSTEM_AWAY ? { waitingFor: system } : { problem };
+}
+
+/** For people; `otherwise`: what is waited for when that is not known. */
+function toText({ waitingFor, problem }: Obstacle, otherwise: string): string {
+  if (problem === undefined) return `waits for ${waitingFor ?? otherwise}`;
+  return `fails with ${problem}, is tried again`;
 }

@@ -1,10 +1,12 @@
 /**
  * What lies on disk: a text sent every way there is, then a search through the bytes of all files that
- * the servers keep. With encryption off the same search finds it, or it would prove nothing.
+ * the servers keep. With encryption off the same search finds it, or it would prove nothing. With it on
+ * the messages are deleted in the end, whatever their state, and their ids are nowhere either.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
+import { Redis } from 'ioredis';
 import type { Client } from '@temporalio/client';
 import { deadLetterTopic, TOPICS } from '../../src/activities/kafka/topics';
 import { Database } from '../../src/activities/mysql/database';
@@ -13,6 +15,7 @@ import { groupConversation } from '../../src/domain/ids';
 import { encodeDelivered, encodeOffline } from '../../src/domain/records';
 import { BinlogMysql } from '../support/binlog-mysql';
 import { searchFiles } from '../support/byte-search';
+import { Deletions } from '../support/deletions';
 import { encryptionOn, openEncryption } from '../support/encryption';
 import { TestGateway } from '../support/gateway';
 import { TestGroup } from '../support/groups';
@@ -113,21 +116,32 @@ describe('content at rest', () => {
     }
   }
 
-  /** Sends the text every way there is; resolves to ids that leave traces in what is searched. */
-  async function sendEveryWay(canary: string, env: Record<string, string>) {
+  /**
+   * Sends the text every way there is, and then does the rest; resolves to ids that leave traces in what
+   * is searched.
+   */
+  async function sendEveryWay(
+    canary: string,
+    env: Record<string, string>,
+    then: (product: Product, sender: string, sent: readonly string[]) => Promise<void>,
+  ) {
     const ids = Object.fromEntries(
       ['alice', 'online', 'away', 'refused', 'waiting'].map((name) => [name, unique(name)]),
     ) as Record<'alice' | 'online' | 'away' | 'refused' | 'waiting', string>;
     const { alice, online, away, refused, waiting } = ids;
-    await withProduct(env, async ({ client, viaTemporal, rest }) => {
-      const send = (recipient: string, msgId = unique('msg'), by = client) =>
-        by.routePrivate({
+    const sent: string[] = [];
+    await withProduct(env, async (product) => {
+      const { client, viaTemporal, rest } = product;
+      const send = (recipient: string, msgId = unique('msg'), by = client) => {
+        sent.push(msgId);
+        return by.routePrivate({
           msg_id: msgId,
           sender_id: alice,
           recipient_id: recipient,
           content: canary,
           timestamp: Date.now(),
         });
+      };
       // Refused by the gateway until the delivery fails, while all else goes on.
       await broken.connect(refused, 'phone');
       expect(await send(refused)).toMatchObject({ success: true, status: 'offline' });
@@ -140,7 +154,9 @@ describe('content at rest', () => {
       expect(await send(away, unique('msg'), viaTemporal)).toMatchObject({ status: 'offline' });
       // To a group, of which one member is there and one is not.
       const group = await TestGroup.make({ users, client }, [alice, online, away]);
-      expect(await group.send(alice, canary)).toMatchObject({ success: true });
+      const toGroup = unique('msg');
+      sent.push(toGroup);
+      expect(await group.send(alice, canary, toGroup)).toMatchObject({ success: true });
       await readItAll(rest, { reader: online, sender: alice, absent: away, msgId: seen }, canary);
       await gateway.connect(away, 'phone');
       const pushed = await gateway.received(away, 3, 60_000);
@@ -151,6 +167,7 @@ describe('content at rest', () => {
       await expect(
         temporal.workflow.getHandle(`offline-delivery/${refused}`).result(),
       ).rejects.toThrow();
+      await then(product, alice, [...new Set(sent)]);
       await new Promise((resolve) => setTimeout(resolve, FLUSH_MS));
     });
     return { away, waiting };
@@ -241,7 +258,7 @@ describe('content at rest', () => {
 
   it('with encryption off is found in MySQL, its binary log, Redis, and each topic and its dead letters', async () => {
     const canary = unique('canary-in-clear');
-    await sendEveryWay(canary, { ENCRYPTION: 'off' });
+    await sendEveryWay(canary, { ENCRYPTION: 'off' }, () => Promise.resolve());
     expect(await placesWith(canary)).toEqual([
       'binlog',
       'group_msg.dlq',
@@ -254,9 +271,27 @@ describe('content at rest', () => {
     ]);
   }, 300_000);
 
-  it('with encryption on is found in no file of any server, though ids are found in all of them', async () => {
+  it('with encryption on is found in no file of any server, though ids are; deleted, no table or key has those', async () => {
     const canary = unique('canary-sealed');
-    const { away, waiting } = await sendEveryWay(canary, { ...encryptionOn() });
+    const env = { ...encryptionOn() };
+    const { away, waiting } = await sendEveryWay(
+      canary,
+      env,
+      async ({ client, rest }, by, sent) => {
+        const db = Database.open({ url: mysql.url, connections: 2, deadlineMs: 5_000 });
+        const redis = new Redis(testConfig().REDIS_URL);
+        const deletions = new Deletions({ client, rest, db, redis });
+        // Online and read, delivered late, refused and waiting, through Temporal, dead letters, a group's.
+        expect(sent).toHaveLength(6);
+        // An export holds all of them as well.
+        await waitFor('an export', 60_000, async () => {
+          return (await rest.get(by, '/api/v1/export')).status === 200;
+        });
+        for (const msgId of sent) await deletions.removeForGood(by, msgId, canary);
+        redis.disconnect();
+        await db.close();
+      },
+    );
     expect(await placesWith(canary)).toEqual([]);
     // The same search sees what the same messages left: their ids.
     expect(await placesWith(waiting)).toEqual(

@@ -1,4 +1,4 @@
-/** An export whose worker is killed at each of its steps, or whose servers go away, comes to the same. */
+/** An export whose worker is killed at each of its steps comes to the same. */
 import type { Client, WorkflowHandle } from '@temporalio/client';
 import { temporal as protos } from '@temporalio/proto';
 import { createConnection } from 'mysql2/promise';
@@ -6,7 +6,6 @@ import type { Connection } from 'mysql2/promise';
 import type { Database } from '../../src/activities/mysql/database';
 import { ReadReceipts } from '../../src/activities/mysql/read-receipts';
 import { loadConfig } from '../../src/config';
-import type { GdprStatus } from '../../src/domain/gdpr';
 import { unique } from '../support/ids';
 import { ImClient } from '../support/im-client';
 import { stored } from '../support/groups';
@@ -16,7 +15,6 @@ import { freePort, ProductProcess } from '../support/processes';
 import { message } from '../support/records';
 import { RestClient } from '../support/rest-client';
 import type { Answer } from '../support/rest-client';
-import { without } from '../support/stack';
 import { startUsers, testConfig } from '../support/system';
 import { waitFor } from '../support/wait';
 import { connectTemporal } from '../support/worker';
@@ -32,7 +30,6 @@ interface Job {
   readonly state: string;
   readonly workflow_id: string;
   readonly download_url: string;
-  readonly steps: readonly { name: string; waiting_for?: string }[];
 }
 
 let server: ProductProcess;
@@ -76,8 +73,6 @@ class Lock {
 
   static async take(...statements: string[]): Promise<Lock> {
     const connection = await createConnection({ uri: loadConfig(process.env).MYSQL_URL });
-    // A server that is taken away takes the lock with it.
-    connection.on('error', () => undefined);
     for (const sql of statements) await connection.query(sql);
     return new Lock(connection);
   }
@@ -200,29 +195,4 @@ test('SIGKILL of the worker while it writes devices, writes the audit section, c
   await stuckAt(handle, 'exportFinish');
   await killAndRestart(() => lock.release());
   expect(await outcome(alice, path)).toEqual(whole);
-}, 300_000);
-
-test('Kafka or MySQL away: the workflow waits, says for which, and finishes when it is back', async () => {
-  const alice = await someone('tablet');
-  const status = (handle: WorkflowHandle) => handle.query<GdprStatus>('status');
-  const waits = (handle: WorkflowHandle, system: string) =>
-    waitFor(`the workflow to wait for ${system}`, 90_000, async () => {
-      return (await status(handle)).waitingFor === system;
-    });
-
-  const { path, handle } = await without('kafka', async () => {
-    const begun = await begin(alice);
-    await waits(begun.handle, 'kafka');
-    await waitFor('the job to say so', 30_000, async () => {
-      const { steps } = jobOf(await rest.get(alice, begun.path));
-      return steps.some((step) => step.name === 'kafka' && step.waiting_for === 'kafka');
-    });
-    return begun;
-  });
-  // Held in a step in MySQL, so that there is time to take that away.
-  await Lock.onTable('export_senders');
-  await stuckAt(handle, 'exportSection messages');
-  await without('mysql', () => waits(handle, 'mysql'));
-  const { messages } = await outcome(alice, path);
-  expect(messages).toHaveLength(6_000);
 }, 300_000);

@@ -1,13 +1,13 @@
 /**
- * What the deletion of a message survives: its worker killed at each step, each server away, the
- * consumer groups read from the beginning again.
+ * What the deletion of a message survives: its worker killed at each step, Temporal away, the consumer
+ * groups read from the beginning again. Other servers away: requests-wait.test.ts.
  */
 import { Redis } from 'ioredis';
 import { createConnection } from 'mysql2/promise';
 import type { Connection } from 'mysql2/promise';
 import type { Client } from '@temporalio/client';
 import type { Database } from '../../src/activities/mysql/database';
-import type { GdprProof, GdprStatus } from '../../src/domain/gdpr';
+import type { GdprProof } from '../../src/domain/gdpr';
 import { stored, TestGroup } from '../support/groups';
 import { unique } from '../support/ids';
 import { connectKafka } from '../support/kafka';
@@ -95,17 +95,6 @@ class Doomed {
     await waitFor(activity, 60_000, async () => {
       const { raw } = await this.handle.describe();
       return raw.pendingActivities?.some((one) => one.activityType?.name === activity) ?? false;
-    });
-  }
-
-  async waitsFor(server: string): Promise<void> {
-    await waitFor(`it to wait for ${server}`, 60_000, async () => {
-      try {
-        return (await this.handle.query<GdprStatus, []>('status')).waitingFor === server;
-      } catch {
-        // Not started, or no worker answers yet; waitFor has the deadline.
-        return false;
-      }
     });
   }
 
@@ -202,32 +191,6 @@ test('its worker SIGKILLed at every step: another goes on, and the end is the sa
   await worker.start();
   for (const { doomed } of [...stuck, ending, counting, beginning]) await doomed.gone();
 }, 300_000);
-
-test('Kafka away: the workflow waits for it, says so, and another worker ends it when it is back', async () => {
-  const doomed = await Doomed.sent();
-  await without('kafka', async () => {
-    expect(await doomed.remove()).toBe(202);
-    await doomed.waitsFor('kafka');
-    await worker.end('SIGKILL');
-  });
-  await worker.start();
-  await doomed.gone();
-}, 240_000);
-
-test('Redis away: the workflow waits for it, says so, and ends when it is back', async () => {
-  const doomed = await Doomed.sent();
-  await without('redis', async () => {
-    expect(await doomed.remove()).toBe(202);
-    await doomed.waitsFor('redis');
-  });
-  await doomed.gone();
-}, 240_000);
-
-test('MySQL away: the workflow waits for it, says so, and ends when it is back', async () => {
-  const { doomed } = await stuckAt('removeContent');
-  await without('mysql', () => doomed.waitsFor('mysql'));
-  await doomed.gone();
-}, 240_000);
 
 test('Temporal away: the request is taken all the same, and the sweep starts it later', async () => {
   const doomed = await Doomed.sent();

@@ -27,6 +27,7 @@ const STEPS = [
   'exports',
   'redis',
   'verification',
+  'kafka',
 ];
 
 interface WireJob {

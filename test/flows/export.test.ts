@@ -191,6 +191,46 @@ describe('the export of a user’s data', () => {
     ]);
   });
 
+  test('goes with the deletion of a message that it holds, whoever’s it is, and is whole without it', async () => {
+    const [alice, bob, carol] = [unique('alice'), unique('bob'), unique('carol')];
+    const [doomed, kept, other] = [unique('msg'), unique('msg'), unique('msg')];
+    await system.send(alice, bob, 'text of doomed', doomed);
+    await system.send(alice, bob, 'text of kept', kept);
+    await system.send(carol, bob, 'text of other', other);
+    const bundles: [user: string, path: string][] = [];
+    for (const user of [alice, bob, carol]) {
+      await exportOf(user);
+      const { jobs } = (await asOfficer(`/api/v1/gdpr/jobs?user_id=${user}&state=done`))
+        .body as unknown as { jobs: Job[] };
+      bundles.push([user, jobs[0]?.download_url ?? '']);
+    }
+    const idsOf = ({ messages }: Exported) => messages.map(({ msg_id }) => msg_id).sort();
+    const [ofAlice, ofBob, ofCarol] = bundles as [
+      [string, string],
+      [string, string],
+      [string, string],
+    ];
+    expect(idsOf(exportedOf(await get(...ofBob)))).toEqual([doomed, kept, other].sort());
+
+    const headers = { authorization: `Bearer ${await tokenFor(alice)}` };
+    await waitFor('the deletion', 40_000, async () => {
+      return (await rest.send('DELETE', `/api/v1/messages/${doomed}`, headers)).status === 200;
+    });
+    for (const [user, path] of [ofAlice, ofBob]) {
+      const gone = await get(user, path);
+      expect([gone.status, gone.body.code]).toEqual([410, 'GONE']);
+    }
+    const ids = bundles.map(([, path]) => path.split('/').at(-2));
+    const left = await db.select<{ id: string }>(
+      `SELECT DISTINCT bundle_id AS id FROM export_bundle_chunks WHERE bundle_id IN (?)
+       UNION SELECT bundle_id FROM export_senders WHERE bundle_id IN (?)`,
+      [ids, ids],
+    );
+    expect(left).toEqual([{ id: ids[2] }]);
+    expect(idsOf(exportedOf(await get(...ofCarol)))).toEqual([other]);
+    expect(idsOf(await exportOf(bob))).toEqual([kept, other].sort());
+  });
+
   test('can be followed in Temporal, where there is nothing of its content', async () => {
     const alice = unique('alice');
     await sendSome(alice, 2);

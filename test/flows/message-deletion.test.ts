@@ -3,6 +3,7 @@ import { Redis } from 'ioredis';
 import type { BatchingProducer } from '../../src/activities/kafka/producer';
 import { deadLetterTopic, TOPICS } from '../../src/activities/kafka/topics';
 import type { Database } from '../../src/activities/mysql/database';
+import { MessageRemoval } from '../../src/activities/mysql/message-removal';
 import { groupConversation } from '../../src/domain/ids';
 import { encodeDelivered, encodeOffline } from '../../src/domain/records';
 import type { RunningWorker } from '../../src/worker';
@@ -139,7 +140,7 @@ test('in the log of a large group: the hole stops no reader', async () => {
   expect(pushes.map((push) => push.msg_id)).toEqual([ids[0], ids[1], ids[3]]);
 }, 120_000);
 
-test('read: receipts and their sums go too, and one that comes late is dropped', async () => {
+test('read: receipts and their sums go too, and what its reader does late leaves nothing', async () => {
   const [msgId, content] = [unique('msg'), unique('content')];
   await system.send(alice, bob, content, msgId);
   await stored(db, [msgId]);
@@ -150,6 +151,9 @@ test('read: receipts and their sums go too, and one that comes late is dropped',
   await removeForGood(alice, msgId, content);
   const late = await rest.post(bob, '/api/v1/messages/read', { msg_id: msgId });
   expect(late.status).toBe(404);
+  // Asked for before the deletion, done after it.
+  expect(await new MessageRemoval(db).hide(bob, msgId, Date.now())).toEqual({ hidden: 0 });
+  expect(await pendingOf(bob)).toBe(0);
   expect(await tracesOf(db, redis, [msgId])).toEqual([]);
 });
 

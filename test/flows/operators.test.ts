@@ -1,40 +1,27 @@
 /** Operators replay failed deliveries with Temporal's CLI alone, by the very commands of the README. */
-import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { promisify } from 'node:util';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import type { Client } from '@temporalio/client';
 import type { Database } from '../../src/activities/mysql/database';
-import { projectRoot } from '../../src/paths';
 import type { RunningWorker } from '../../src/worker';
 import { unique } from '../support/ids';
 import { openDatabase } from '../support/mysql';
 import { startSystem } from '../support/system';
 import type { TestSystem } from '../support/system';
+import { commandsIn, TemporalCli } from '../support/temporal-cli';
 import { waitFor } from '../support/wait';
 import { connectTemporal, startTestWorker } from '../support/worker';
-
-const run = promisify(execFile);
-
-/** The commands of the README's operator section by the comment above each. */
-function readmeCommands(): Map<string, string> {
-  const readme = readFileSync(join(projectRoot(), 'README.md'), 'utf8');
-  const block = /<!-- operator commands.*?-->\n```sh\n(.*?)```/s.exec(readme)?.[1] ?? '';
-  const pairs = [...block.matchAll(/^# (.*)\n(.*)$/gm)];
-  return new Map(pairs.map(([, comment, command]) => [comment as string, command as string]));
-}
 
 let system: TestSystem;
 let worker: RunningWorker;
 let temporal: Client;
 let db: Database;
-const commands = readmeCommands();
+let cli: TemporalCli;
 
 beforeAll(async () => {
   system = await startSystem();
   worker = await startTestWorker(system.config);
   temporal = await connectTemporal(system.config);
+  cli = new TemporalCli(system.config, commandsIn('README.md', 'operator'));
   db = await openDatabase();
 }, 60_000);
 afterAll(async () => {
@@ -44,23 +31,7 @@ afterAll(async () => {
   await system.close();
 });
 
-/** Runs a command of the README as an operator would, in a shell. */
-async function operate(comment: string, userId = ''): Promise<string> {
-  const command = commands.get(comment);
-  if (!command) throw new Error(`the README has no command "${comment}"`);
-  const cli = process.env['TEMPORAL_CLI'] ?? 'temporal';
-  const { stdout } = await run('sh', ['-c', command], {
-    env: {
-      ...process.env,
-      PATH: `${dirname(cli)}:${process.env['PATH'] ?? ''}`,
-      USER_ID: userId,
-      TEMPORAL_ADDRESS: system.config.TEMPORAL_ADDRESS,
-      TEMPORAL_NAMESPACE: system.config.TEMPORAL_NAMESPACE,
-    },
-    timeout: 30_000,
-  });
-  return stdout;
-}
+const operate = (comment: string, userId = '') => cli.operate(comment, { USER_ID: userId });
 
 /** `NONE` before the delivery is started. */
 async function statusOf(userId: string): Promise<string> {

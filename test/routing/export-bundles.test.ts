@@ -1,8 +1,9 @@
 /** How the bundle of an export ends: by time, with what is in it, and one writer of several. */
 import type { Database } from '../../src/activities/mysql/database';
 import { ErasedMessages } from '../../src/activities/mysql/erased-messages';
-import { MessageRemoval } from '../../src/activities/mysql/message-removal';
+import { ErasureRows } from '../../src/activities/mysql/erasure-rows';
 import { MessageStore } from '../../src/activities/mysql/message-store';
+import { ReadReceipts } from '../../src/activities/mysql/read-receipts';
 import { exportParts, readBundle, writeBundle, writeSections } from '../support/exports';
 import { unique } from '../support/ids';
 import { fillMessages } from '../support/many-messages';
@@ -61,23 +62,35 @@ describe('the bundle of an export', () => {
     await expect(readBundle(parts, ofCarol)).rejects.toMatchObject({ name: 'BundleGone' });
   });
 
-  test('stores nothing of a message that was deleted after it was read: it is read again', async () => {
-    const [alice, bob] = [unique('alice'), unique('bob')];
+  test('stores nothing of what is being erased, and does not wait for that to end', async () => {
+    const [alice, bob, carol] = [unique('alice'), unique('bob'), unique('carol')];
     const doomed = offline({ senderId: bob, recipientId: alice, content: 'doomed' });
-    await store.storeOffline([doomed, offline({ senderId: bob, recipientId: alice })]);
-    const { msgId } = doomed.message;
+    const ofErased = offline({ senderId: carol, recipientId: alice, content: 'erased' });
+    const kept = offline({ senderId: bob, recipientId: alice, content: 'kept' });
+    await store.storeOffline([doomed, ofErased, kept]);
+    const { message } = doomed;
+    const receipt = { ...message, readerId: alice, deviceId: '', readAt: 1 };
+    await new ReadReceipts(db, Date.now).record(receipt);
     const parts = await exportParts(db);
     const bundleId = unique('bundle');
     await parts.writer.begin(bundleId, alice);
-    await new ErasedMessages(db, Date.now).add(msgId, bundleId, Date.now() + 60_000);
-    await expect(parts.writer.write(bundleId, 'messages', never)).rejects.toMatchObject({
-      name: 'ReadAgain',
-    });
-    await new MessageRemoval(db).removeContent(msgId);
+    // Begun, both, and no further: something that they need is away.
+    await new ErasedMessages(db, Date.now).add(message.msgId, bundleId, Date.now() + 60_000);
+    await new ErasureRows(db, Date.now).markAndDestroyKeys(carol);
     await writeSections(parts.writer, bundleId);
     const text = await readBundle(parts, bundleId);
-    expect(text).not.toContain(msgId);
-    expect((JSON.parse(text) as { total_messages: number }).total_messages).toBe(1);
+    expect(text).not.toContain(message.msgId);
+    const { messages, receipts } = JSON.parse(text) as {
+      messages: { content: string; unreadable?: string }[];
+      receipts: object[];
+    };
+    expect(messages.map(({ content, unreadable }) => unreadable ?? content)).toEqual([
+      'erased',
+      'kept',
+    ]);
+    expect(receipts).toEqual([]);
+    // And goes with neither any more.
+    expect(await parts.bundles.removeWithMessagesOf(carol)).toBe(0);
   });
 
   test('goes on for one writer alone when two attempts write the same bundle', async () => {

@@ -1,5 +1,6 @@
 /** What an export holds, how it is kept, and how it is handed out: writer and reader on a real MySQL. */
 import type { Database } from '../../src/activities/mysql/database';
+import { ErasureRows } from '../../src/activities/mysql/erasure-rows';
 import { GroupLog } from '../../src/activities/mysql/group-log';
 import { GroupStays } from '../../src/activities/mysql/group-stays';
 import { MessageStore } from '../../src/activities/mysql/message-store';
@@ -257,5 +258,13 @@ describe('an export', () => {
     await readBundle(parts, bundleId);
     await (await openEncryption(db, env)).rows.destroy(alice);
     await expect(readBundle(parts, bundleId)).rejects.toMatchObject({ name: 'BundleGone' });
+  });
+
+  test('of who was erased ends at once: there is no key for it, nor will there be', async () => {
+    const alice = unique('alice');
+    await new ErasureRows(db, Date.now).markAndDestroyKeys(alice);
+    const parts = await exportParts(db, encryptionOn());
+    const begun = parts.writer.begin(unique('bundle'), alice);
+    await expect(begun).rejects.toMatchObject({ name: 'BundleGone' });
   });
 });

@@ -1,5 +1,5 @@
 /** Deleting messages as a client does, and looking whether anything is left. */
-import { deepEqual, rejects } from 'node:assert/strict';
+import { deepEqual, notDeepEqual, rejects } from 'node:assert/strict';
 import { status } from '@grpc/grpc-js';
 import type { Redis } from 'ioredis';
 import type { Database } from '../../src/activities/mysql/database';
@@ -29,6 +29,8 @@ export class Deletions {
   /** Deletes it, waits for the end if need be, and expects that nothing is left. */
   async removeForGood(user: string, msgId: string, content: string): Promise<void> {
     const { client, db, redis } = this.deps;
+    // Or the search afterwards would prove nothing.
+    notDeepEqual(await tracesOf(db, redis, [msgId]), []);
     let answer = await this.remove(user, msgId);
     await waitFor('the deletion to end', 60_000, async () => {
       if (answer.status === 202) answer = await this.remove(user, msgId);

@@ -14,21 +14,25 @@ export async function tracesOf(
   return [...(await inTables(db, texts)), ...(await inRedis(redis, texts))];
 }
 
+/** Columns that can hold no text of anybody's. */
+const NUMERIC = ['bigint', 'int', 'tinyint', 'smallint', 'double', 'decimal', 'timestamp'];
+
 async function inTables(db: Database, texts: readonly string[]): Promise<string[]> {
-  const columns = await db.select<{ tableName: string; name: string }>(
-    `SELECT TABLE_NAME AS tableName, COLUMN_NAME AS name FROM information_schema.COLUMNS
-     WHERE TABLE_SCHEMA = DATABASE() AND DATA_TYPE IN
-       ('varchar', 'char', 'text', 'mediumtext', 'longtext', 'varbinary', 'blob', 'mediumblob')`,
+  const tables = await db.select<{ tableName: string; names: string }>(
+    `SELECT TABLE_NAME AS tableName, GROUP_CONCAT(CONCAT('\`', COLUMN_NAME, '\`')) AS names
+     FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() AND DATA_TYPE NOT IN (?)
+     GROUP BY TABLE_NAME`,
+    [NUMERIC],
   );
   const found: string[] = [];
-  for (const { tableName, name } of columns) {
+  for (const { tableName, names } of tables) {
     if (ALLOWED.includes(tableName)) continue;
     for (const text of texts) {
-      const [row] = await db.select<{ n: number }>(
-        `SELECT COUNT(*) AS n FROM ${tableName} WHERE INSTR(${name}, ?) > 0`,
+      const rows = await db.select(
+        `SELECT 1 FROM ${tableName} WHERE INSTR(CONCAT_WS('\n', ${names}), ?) > 0 LIMIT 1`,
         [text],
       );
-      if ((row?.n ?? 0) > 0) found.push(`${tableName}.${name}: ${text}`);
+      if (rows.length > 0) found.push(`${tableName}: ${text}`);
     }
   }
   return found;
@@ -49,10 +53,20 @@ async function inRedis(redis: Redis, texts: readonly string[]): Promise<string[]
   }
 }
 
+/** How the whole value of each type is read. */
+const READERS: Readonly<Record<string, (redis: Redis, key: string) => Promise<unknown>>> = {
+  none: () => Promise.resolve(''),
+  string: (redis, key) => redis.get(key),
+  hash: (redis, key) => redis.hgetall(key),
+  list: (redis, key) => redis.lrange(key, 0, -1),
+  set: (redis, key) => redis.smembers(key),
+  zset: (redis, key) => redis.zrange(key, '0', '-1'),
+  stream: (redis, key) => redis.xrange(key, '-', '+'),
+};
+
 async function valueOf(redis: Redis, key: string): Promise<string> {
   const type = await redis.type(key);
-  if (type === 'hash') return JSON.stringify(await redis.hgetall(key));
-  if (type === 'string') return (await redis.get(key)) ?? '';
-  if (type === 'none') return '';
-  throw new Error(`${key} is a ${type}, which this does not know`);
+  const read = READERS[type];
+  if (!read) throw new Error(`${key} is a ${type}, which this does not know`);
+  return JSON.stringify(await read(redis, key));
 }

@@ -2,10 +2,11 @@
 import { ApplicationFailure, WorkflowFailedError } from '@temporalio/client';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { Worker } from '@temporalio/worker';
+import { SECTIONS } from '../../src/domain/export';
 import { BUNDLE_GONE } from '../../src/domain/export-workflow';
 import type { ExportActivities } from '../../src/domain/export-workflow';
 import { SYSTEM_AWAY } from '../../src/domain/gdpr';
-import type { GdprJobActivities, GdprProof } from '../../src/domain/gdpr';
+import type { GdprJobActivities, GdprProof, GdprStep } from '../../src/domain/gdpr';
 import type { gdprExport } from '../../src/workflows';
 import { unique } from '../support/ids';
 import { startTimeSkipping } from '../support/time-skipping';
@@ -21,7 +22,10 @@ describe('the export workflow', () => {
   afterAll(() => env?.teardown());
 
   /** Runs it to its end, and replays what happened. */
-  async function run(given: Partial<Activities> = {}): Promise<GdprProof> {
+  async function run(
+    given: Partial<Activities> = {},
+    soFar?: readonly GdprStep[],
+  ): Promise<GdprProof> {
     calls = [];
     const called = <T>(name: string, result: T): Promise<T> => {
       calls.push(name);
@@ -47,7 +51,7 @@ describe('the export workflow', () => {
     const handle = await env.client.workflow.start<typeof gdprExport>('gdprExport', {
       workflowId: unique('gdpr-export'),
       taskQueue,
-      args: [{ jobId: 'job-1', requestedBy: 'alice', userId: 'alice' }],
+      args: [{ jobId: 'job-1', requestedBy: 'alice', userId: 'alice', ...(soFar && { soFar }) }],
     });
     try {
       return await worker.runUntil(handle.result());
@@ -93,6 +97,19 @@ describe('the export workflow', () => {
       },
     });
     expect([state, attempts]).toEqual(['done', 121]);
+  });
+
+  test('that continued as new after its last step tells the same, without making anything again', async () => {
+    const soFar = ['kafka', 'mysql', ...SECTIONS.map((name) => `mysql:${name}`), 'bundle'].map(
+      (name): GdprStep => ({
+        name,
+        state: 'done',
+        startedAt: 1,
+        counts: name === 'bundle' ? { chunks: 1, expires_at: 99 } : {},
+      }),
+    );
+    expect((await run({}, soFar)).expires).toEqual([{ what: 'bundle', at: 99 }]);
+    expect(calls).toEqual(['ended done']);
   });
 
   test('fails at once when something in the bundle was deleted meanwhile', async () => {

@@ -4,7 +4,7 @@ import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { bundleWorkflowCode, DefaultLogger, Worker } from '@temporalio/worker';
 import type { WorkflowBundleWithSourceMap } from '@temporalio/worker';
-import { LEGAL_HOLD, SYSTEM_AWAY } from '../../src/domain/gdpr';
+import { LEGAL_HOLD, STEP_FAILS, SYSTEM_AWAY } from '../../src/domain/gdpr';
 import type { GdprJobActivities, GdprProof, GdprRecord, GdprStatus } from '../../src/domain/gdpr';
 import { SEARCH_ATTRIBUTES } from '../../src/domain/search-attributes';
 import { unique } from '../support/ids';
@@ -17,6 +17,14 @@ type Finished = GdprProof & { reason?: string };
 
 const away = (system: string) =>
   ApplicationFailure.retryable(`${system} is away`, SYSTEM_AWAY, { system });
+
+/** As Temporal's UI shows them. */
+async function detailsOf(handle: Handle): Promise<string> {
+  const metadata = await handle.query<{ currentDetails?: string }, []>(
+    '__temporal_workflow_metadata',
+  );
+  return metadata.currentDetails ?? '';
+}
 
 describe('a job about personal data', () => {
   let env: TestWorkflowEnvironment;
@@ -113,20 +121,50 @@ describe('a job about personal data', () => {
     expect(records.at(-1)?.steps[1]).toMatchObject({ state: 'waiting', waitingFor: 'redis' });
   });
 
+  test('says what a step fails with when nothing is away, and goes on once that is repaired', async () => {
+    let repaired = false;
+    const failure = { system: 'redis', problem: 'WRONGTYPE' };
+    const cleanRedis = () =>
+      repaired
+        ? Promise.resolve({ keys: 1 })
+        : Promise.reject(ApplicationFailure.retryable('redis: WRONGTYPE', STEP_FAILS, failure));
+    const proof = await run({ cleanRedis }, async (handle) => {
+      let status: GdprStatus | undefined;
+      await waitFor('the job to say so', 20_000, async () => {
+        status = await handle.query<GdprStatus, []>('status');
+        return status.problem !== undefined;
+      });
+      expect(status).toMatchObject({ state: 'running', problem: 'WRONGTYPE' });
+      expect(status?.waitingFor).toBeUndefined();
+      expect(await detailsOf(handle)).toContain('- redis: fails with WRONGTYPE, is tried again');
+      repaired = true;
+      return handle.result();
+    });
+    expect(proof.steps[1]).toEqual(expect.not.objectContaining({ problem: 'WRONGTYPE' }));
+    expect(records.at(-1)?.steps[1]).toMatchObject({ state: 'waiting', problem: 'WRONGTYPE' });
+  });
+
   test('ends although its progress could not be written down meanwhile', async () => {
     const recordGdprJob = () => Promise.reject(away('mysql'));
     expect((await run({ recordGdprJob }, (handle) => handle.result())).state).toBe('done');
   });
 
-  test('is not over before its end is written down', async () => {
-    let failures = 0;
+  test('is not over before its end is written down, and says what that waits for', async () => {
+    let back = false;
     const finishGdprJob = (proof: Finished) => {
-      failures += 1;
-      if (failures < 8) return Promise.reject(away('mysql'));
+      if (!back) return Promise.reject(away('mysql'));
       finished.push(proof);
       return Promise.resolve();
     };
-    expect((await run({ finishGdprJob }, (handle) => handle.result())).state).toBe('done');
+    const proof = await run({ finishGdprJob }, async (handle) => {
+      await waitFor('the job to wait', 20_000, async () => {
+        return (await handle.query<GdprStatus, []>('status')).waitingFor === 'mysql';
+      });
+      expect(await detailsOf(handle)).toContain('waits for mysql');
+      back = true;
+      return handle.result();
+    });
+    expect(proof.state).toBe('done');
     expect(finished).toHaveLength(1);
   });
 

@@ -9,6 +9,8 @@ import type { AuditRecord, DeviceSpan, Marks, Section } from '../../domain/expor
 import type { SequencedMessage } from '../../domain/message';
 import type { Receipt } from '../../domain/receipts';
 import type { Database } from './database';
+import { erasedAmong } from './erased-messages';
+import { erasedUsersAmong } from './erased-users';
 import { devicesOf, MESSAGE_COLUMNS, toMessage } from './message-rows';
 import type { MessageRow } from './message-rows';
 
@@ -95,7 +97,7 @@ export class ExportRows {
     },
   };
 
-  constructor(private readonly db: Pick<Database, 'select'>) {}
+  constructor(private readonly db: Database) {}
 
   /** The moment an export shows; one statement, so that all marks are of the same one. */
   async marks(): Promise<Marks> {
@@ -114,6 +116,28 @@ export class ExportRows {
   /** The rows of a scan after a place. */
   page(scan: Scan, subject: Subject, after: Cursor): Promise<ExportPage> {
     return this.scans[scan](subject, after);
+  }
+
+  /**
+   * The rows without what is listed as erased but not taken out yet, which may have to wait for a
+   * server: as they will be when it is.
+   */
+  async withoutErased(rows: readonly ExportRow[]): Promise<ExportRow[]> {
+    const messages = await erasedAmong(
+      this.db,
+      rows.map(messageIdOf).filter((id) => id !== undefined),
+    );
+    const users = await erasedUsersAmong(
+      this.db,
+      rows.flatMap((each) => (each.kind === 'message' ? [each.row.message.senderId] : [])),
+    );
+    return rows
+      .filter((each) => !messages.has(messageIdOf(each) ?? ''))
+      .map((each) =>
+        each.kind === 'message' && users.has(each.row.message.senderId)
+          ? { ...each, row: { ...each.row, message: erased(each.row.message) } }
+          : each,
+      );
   }
 
   /** What the user sent, and private messages sent to them. */
@@ -273,6 +297,16 @@ export class ExportRows {
     );
     return pageOf(rows.map((row) => ({ kind: 'audit', after: [row.seq], row })));
   }
+}
+
+function messageIdOf(each: ExportRow): string | undefined {
+  if (each.kind === 'message') return each.row.message.msgId;
+  return each.kind === 'receipt' ? each.row.receipt.msgId : undefined;
+}
+
+/** As the message is left of a sender who was erased. */
+function erased(message: SequencedMessage): SequencedMessage {
+  return { ...message, content: '', encoding: 'plain', metadata: {}, erased: true };
 }
 
 /** A page of a scan in which a page that is not full is the last one. */

@@ -6,6 +6,7 @@
 import { erasedName } from '../erased-name';
 import { MAX_ROWS } from './chunks';
 import type { Database, Queryable } from './database';
+import { erasedAmong } from './erased-messages';
 import { INBOX_STATE, insertPlaces, lockHeads, raiseHeads } from './message-store';
 
 /** Tables of which whole rows go. */
@@ -69,33 +70,21 @@ export class MessageRemoval {
 
   /**
    * Takes a message out of one user's view: it waits for them no more, nor will it when it is stored
-   * later, for its place in their inbox is taken.
+   * later, for its place in their inbox is taken. Nothing is left to hide of one erased meanwhile.
    */
   async hide(userId: string, msgId: string, now: number): Promise<{ hidden: number }> {
-    return this.db.transaction(async (tx) => {
-      const heads = await lockHeads(tx, [userId]);
-      const { affectedRows } = await tx.execute(
-        `INSERT INTO hidden_messages (user_id, msg_id, hidden_at) VALUES (?, ?, ?)
-         ON DUPLICATE KEY UPDATE user_id = hidden_messages.user_id`,
-        [userId, msgId, now],
-      );
-      const [row] = await tx.select<{ state: number }>(
-        'SELECT state FROM inbox WHERE user_id = ? AND msg_id = ?',
-        [userId, msgId],
-      );
-      if (!row) {
-        await raiseHeads(tx, await insertPlaces(tx, [{ userId, msgId, expiresAt: now }], heads));
-      }
-      if (!row || row.state === INBOX_STATE.pending) {
-        await tx.execute('UPDATE inbox SET state = ? WHERE user_id = ? AND msg_id = ?', [
-          INBOX_STATE.delivered,
-          userId,
-          msgId,
-        ]);
-        await lowerHeads(tx, [userId]);
-      }
-      return { hidden: affectedRows };
-    });
+    try {
+      return await this.db.transaction(async (tx) => {
+        const hidden = await hideFrom(tx, userId, msgId, now);
+        // After the inserts, as whoever stores.
+        const erased = await erasedAmong(tx, [msgId]);
+        if (erased.size > 0) throw new ErasedMeanwhileError();
+        return { hidden };
+      });
+    } catch (error) {
+      if (!(error instanceof ErasedMeanwhileError)) throw error;
+      return { hidden: 0 };
+    }
   }
 
   /** Whether a user has deleted a message for themself. */
@@ -122,6 +111,41 @@ export class MessageRemoval {
       return affectedRows;
     });
   }
+}
+
+/** Undoes what was written of a message that was erased since. */
+class ErasedMeanwhileError extends Error {
+  override readonly name = 'ErasedMeanwhile';
+}
+
+async function hideFrom(
+  tx: Queryable,
+  userId: string,
+  msgId: string,
+  now: number,
+): Promise<number> {
+  const heads = await lockHeads(tx, [userId]);
+  const { affectedRows } = await tx.execute(
+    `INSERT INTO hidden_messages (user_id, msg_id, hidden_at) VALUES (?, ?, ?)
+     ON DUPLICATE KEY UPDATE user_id = hidden_messages.user_id`,
+    [userId, msgId, now],
+  );
+  const [row] = await tx.select<{ state: number }>(
+    'SELECT state FROM inbox WHERE user_id = ? AND msg_id = ?',
+    [userId, msgId],
+  );
+  if (!row) {
+    await raiseHeads(tx, await insertPlaces(tx, [{ userId, msgId, expiresAt: now }], heads));
+  }
+  if (!row || row.state === INBOX_STATE.pending) {
+    await tx.execute('UPDATE inbox SET state = ? WHERE user_id = ? AND msg_id = ?', [
+      INBOX_STATE.delivered,
+      userId,
+      msgId,
+    ]);
+    await lowerHeads(tx, [userId]);
+  }
+  return affectedRows;
 }
 
 /** Under the locks of the heads, as wherever inboxes are changed. */

@@ -37,7 +37,7 @@ const exported = z.object({
       sender_id: userId.optional().describe('Of a message that was received.'),
       recipient_id: userId.describe('The group, for a message that was sent to one.'),
       content: z.string().describe('Empty when the message cannot be read any more.'),
-      unreadable: z.enum(['keyless', 'tampered']).optional(),
+      unreadable: z.enum(['keyless', 'tampered', 'erased']).optional(),
       timestamp: time.describe('When it was sent, unix ms, as the sender says.'),
       created_at: time.describe('When the service took it, unix ms.'),
       sequence_number: z.int(),

@@ -39,6 +39,10 @@ export const wireJob = z.object({
       name: z.string().describe('After the system it cleans.'),
       state: z.enum(['running', 'waiting', 'done']),
       waiting_for: z.enum(GDPR_SYSTEMS).optional().describe('What is away.'),
+      problem: z
+        .string()
+        .optional()
+        .describe('What it fails with, when nothing is away; it is tried again.'),
       started_at: time,
       finished_at: time.optional(),
       counts: z.record(z.string(), z.number()).describe('What was found and done.'),
@@ -67,6 +71,7 @@ export function jobToWire(job: GdprJob, caller: Caller): z.input<typeof wireJob>
       name: step.name,
       state: step.state,
       waiting_for: step.waitingFor,
+      problem: step.problem,
       started_at: step.startedAt,
       finished_at: step.finishedAt,
       counts: { ...step.counts },

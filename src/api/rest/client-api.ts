@@ -11,9 +11,6 @@ import { Problem } from './problem';
 import type { RateLimits } from './rate-limits';
 import type { TokenVerifier } from './token-verifier';
 
-/** How long a client may take nothing of a stream, ms. */
-const STALL_MS = 60_000;
-
 export interface ClientApiOptions {
   readonly endpoints: readonly Endpoint[];
   readonly tokens: TokenVerifier;
@@ -22,6 +19,8 @@ export interface ClientApiOptions {
   readonly erased: Pick<ErasedView, 'has'>;
   /** How long an endpoint may work on one request, ms. */
   readonly deadlineMs: number;
+  /** How long a client may take nothing of a stream, ms. */
+  readonly stallMs: number;
   /** Requests worked on at once; more are refused. */
   readonly maxInFlight: number;
   readonly bodyMaxBytes: number;
@@ -63,7 +62,7 @@ function admitted(inFlight: { count: number }, max: number): Middleware {
 }
 
 function answered(endpoint: Endpoint, options: ClientApiOptions, readBody: Middleware): Middleware {
-  const { limits, tokens, erased, deadlineMs } = options;
+  const { limits, tokens, erased, deadlineMs, stallMs } = options;
   return async (ctx) => {
     await limits.takeForAddress(ctx);
     const caller = await tokens.verify(ctx.headers.authorization);
@@ -85,7 +84,7 @@ function answered(endpoint: Endpoint, options: ClientApiOptions, readBody: Middl
     ctx.status = reply.status;
     ctx.set({ ...reply.headers });
     ctx.body = reply.body;
-    if (reply.body instanceof Readable) endWith(reply.body, ctx);
+    if (reply.body instanceof Readable) endWith(reply.body, ctx, stallMs);
   };
 }
 
@@ -93,9 +92,9 @@ function answered(endpoint: Endpoint, options: ClientApiOptions, readBody: Middl
  * A stream that fails cuts the answer off, so that nobody takes it for whole; a client that does not
  * read is let go.
  */
-function endWith(stream: Readable, ctx: Context): void {
+function endWith(stream: Readable, ctx: Context, stallMs: number): void {
   stream.once('error', () => ctx.res.destroy());
-  ctx.res.setTimeout(STALL_MS, () => ctx.res.destroy());
+  ctx.res.setTimeout(stallMs, () => ctx.res.destroy());
 }
 
 async function bounded(work: Promise<Reply>, deadlineMs: number): Promise<Reply> {
