@@ -84,7 +84,12 @@ export const SETTINGS = {
     600,
     "How far the token issuer's clock may be off when exp and nbf are checked.",
   ),
-  IM_HTTP_DEADLINE_MS: integer(10_000, 100, 60_000, 'How long a REST request may be worked on.'),
+  IM_HTTP_DEADLINE_MS: integer(
+    10_000,
+    100,
+    60_000,
+    'How long a REST request may be worked on, and how long its body may take to come.',
+  ),
   IM_HTTP_STALL_MS: integer(
     60_000,
     100,

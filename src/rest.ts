@@ -82,7 +82,7 @@ export async function createRest(parts: Parts): Promise<Rest> {
         new OfflineInbox({ ...parts, pages: inboxPages, now }),
         parts.encryption.content,
       ),
-      ...receiptEndpoints({ marks, pages: new ReceiptPages(database), conversations, access }),
+      ...receiptEndpoints({ marks, pages: new ReceiptPages(database), messages, access }),
       ...conversationEndpoints({ conversations, access, marks, keys: parts.encryption.content }),
       ...deletionEndpoints({
         deletions: new MessageDeletions({
@@ -111,6 +111,7 @@ export async function createRest(parts: Parts): Promise<Rest> {
       issuer: config.IM_JWT_ISSUER,
       audience: config.IM_JWT_AUDIENCE,
       clockToleranceS: config.IM_JWT_CLOCK_TOLERANCE_S,
+      log,
     }),
     limits: new RateLimits({
       limiter: new RateLimiter(redis),

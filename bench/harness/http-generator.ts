@@ -1,6 +1,6 @@
 /**
- * A generator of GET requests, a process of its own that costs little: closed loop over connections
- * that stay open. It is forked, given an {@link HttpLoad}, and sends an {@link HttpResult}.
+ * A generator of requests, a process of its own that costs little: closed loop over connections that
+ * stay open. It is forked, given an {@link HttpLoad}, and sends an {@link HttpResult}.
  */
 import { connect } from 'node:net';
 import { Latencies } from './latencies';
@@ -13,11 +13,16 @@ export interface HttpLoad {
   readonly tokens: readonly string[];
   readonly connections: number;
   readonly warmUpS: number;
+  /** At most. */
   readonly seconds: number;
+  /** Posted as JSON, once each, with the tokens in turn; the load ends with the last. Without: GET. */
+  readonly bodies?: readonly string[];
 }
 
 export interface HttpResult {
   readonly perSecond: number;
+  /** From the end of the warm-up to the last answer. */
+  readonly elapsedS: number;
   readonly latency: LatencySummary;
   readonly statuses: Record<string, number>;
   /** Of one answer, the largest seen. */
@@ -27,11 +32,8 @@ export interface HttpResult {
 const HEAD_END = Buffer.from('\r\n\r\n');
 
 function run(load: HttpLoad): Promise<HttpResult> {
-  const requests = load.tokens.map((token) =>
-    Buffer.from(
-      `GET ${load.path} HTTP/1.1\r\nHost: im-service\r\nAuthorization: Bearer ${token}\r\n\r\n`,
-    ),
-  );
+  const requests = requestsOf(load);
+  const last = load.bodies?.length ?? Infinity;
   const latencies = new Latencies();
   const statuses: Record<string, number> = {};
   const from = performance.now() + load.warmUpS * 1_000;
@@ -45,7 +47,7 @@ function run(load: HttpLoad): Promise<HttpResult> {
       let pending: Buffer = Buffer.alloc(0);
       const send = (): void => {
         sentAt = performance.now();
-        if (sentAt >= until) return void socket.destroy();
+        if (sentAt >= until || next >= last) return void socket.destroy();
         socket.write(requests[next++ % requests.length] as Buffer);
       };
       socket.on('connect', send);
@@ -73,8 +75,23 @@ function run(load: HttpLoad): Promise<HttpResult> {
 
   return Promise.all(Array.from({ length: load.connections }, caller)).then(() => {
     const latency = latencies.summary();
-    return { perSecond: latency.count / load.seconds, latency, statuses, bytes };
+    const elapsedS = (performance.now() - from) / 1_000;
+    const seconds = load.bodies ? elapsedS : load.seconds;
+    return { perSecond: latency.count / seconds, elapsedS, latency, statuses, bytes };
   });
+}
+
+function requestsOf({ path, tokens, bodies }: HttpLoad): Buffer[] {
+  const head = (method: string, i: number): string =>
+    `${method} ${path} HTTP/1.1\r\nHost: im-service\r\n` +
+    `Authorization: Bearer ${tokens[i % tokens.length]}\r\n`;
+  if (!bodies) return tokens.map((_, i) => Buffer.from(`${head('GET', i)}\r\n`));
+  return bodies.map((body, i) =>
+    Buffer.from(
+      `${head('POST', i)}Content-Type: application/json\r\n` +
+        `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    ),
+  );
 }
 
 process.once('message', (load: HttpLoad) => {

@@ -1,7 +1,8 @@
 /** The REST listener: what clients call, and what the platform asks. */
 import { createServer } from 'node:http';
-import type { Server } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 import cors from '@koa/cors';
 import Router from '@koa/router';
 import Koa from 'koa';
@@ -15,6 +16,7 @@ import type { ClientApiOptions } from './rest/client-api';
 import { docsRoutes } from './rest/docs';
 import { securityHeaders } from './rest/headers';
 import { observe } from './rest/observe';
+import { refuseUnreadable } from './rest/unreadable-requests';
 
 export interface HttpDeps {
   readonly checks: Checks;
@@ -43,6 +45,8 @@ export interface HttpListener {
 /** How long a client may take to send its headers, and the whole request, ms. */
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
+/** How often it is looked whether one of them is over, ms. */
+const TIMEOUT_CHECK_MS = 1_000;
 /** Longer than the usual 60 s of load balancers, so that they close idle connections and not we. */
 const KEEP_ALIVE_MS = 65_000;
 /** Answers from this size on are compressed, bytes. */
@@ -55,14 +59,23 @@ export async function listenHttp(
   deps: HttpDeps,
 ): Promise<HttpListener> {
   const handle = createHttpApp(deps).callback();
+  const answers = new WeakMap<Duplex, ServerResponse>();
+  const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
+    answers.set(request.socket, response);
+    void handle(request, response);
+  };
   const server = createServer(
     {
       headersTimeout: HEADERS_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
+      connectionsCheckingInterval: TIMEOUT_CHECK_MS,
       keepAliveTimeout: KEEP_ALIVE_MS,
     },
-    (request, response) => void handle(request, response),
+    onRequest,
   );
+  // Node would answer 417 without a body; RFC 9110 lets us not care what a client expects.
+  server.on('checkExpectation', onRequest);
+  server.on('clientError', refuseUnreadable(answers, deps.log));
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, () => resolve());

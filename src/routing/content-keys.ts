@@ -31,11 +31,20 @@ export class ContentKeys {
 
   /** The message as it is to be stored. Rejects with ENCRYPTION_ERROR: it is never stored in clear. */
   async seal<M extends SequencedMessage>(message: M): Promise<M> {
-    const { keys, envelopes } = this.deps;
     const { senderId, content } = message;
-    const key = keys.remembered(senderId) ?? (await this.withRetries(() => keys.current(senderId)));
-    const sealed = envelopes.seal(content, message, key.keyId, key.key);
+    const key = await this.keyOf(senderId);
+    const sealed = this.deps.envelopes.seal(content, message, key.keyId, key.key);
     return { ...message, content: sealed, encoding: 'jwe' };
+  }
+
+  /** Resolves when messages of the sender can be sealed; rejects with ENCRYPTION_ERROR. */
+  async ready(senderId: string): Promise<void> {
+    await this.keyOf(senderId);
+  }
+
+  private keyOf(senderId: string): DataKey | Promise<DataKey> {
+    const { keys } = this.deps;
+    return keys.remembered(senderId) ?? this.withRetries(() => keys.current(senderId));
   }
 
   /**
@@ -59,8 +68,12 @@ export class ContentKeys {
     key: DataKey | undefined,
   ): Promise<OpenedMessage> {
     if (message.erased) return { ...message, content: '', encoding: 'plain', unreadable: 'erased' };
-    if (message.encoding !== 'jwe') return { ...message, encoding: 'plain' };
     const { envelopes } = this.deps;
+    if (message.encoding !== 'jwe') {
+      // Somebody has made a ciphertext pass for a text.
+      if (envelopes.isOf(message, message.content)) return this.unreadable(message, 'tampered');
+      return { ...message, encoding: 'plain' };
+    }
     if (!key) {
       return this.unreadable(message, this.keyIdOf(message) === undefined ? 'tampered' : 'keyless');
     }

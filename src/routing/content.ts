@@ -11,13 +11,15 @@ export interface ContentSteps {
   screen(message: SequencedMessage): string;
   /** The message with its content as it is to be stored. Rejects with ENCRYPTION_ERROR. */
   seal<M extends SequencedMessage>(message: M): Promise<M>;
+  /** For a message that is sealed later, elsewhere: rejects with ENCRYPTION_ERROR if it could not be. */
+  ready(message: SequencedMessage): Promise<void>;
 }
 
 export interface ContentDeps {
   /** Asked for each message: the lists change while we run. */
   readonly lists: { readonly filter: WordFilter };
   /** `undefined`: new messages are stored in clear. */
-  readonly keys: Pick<ContentKeys, 'seal'> | undefined;
+  readonly keys: Pick<ContentKeys, 'seal' | 'ready'> | undefined;
   readonly metrics: Metrics;
   readonly log: Logger;
 }
@@ -41,5 +43,6 @@ export function createContentSteps({ lists, keys, metrics, log }: ContentDeps): 
       return content;
     },
     seal: (message) => keys?.seal(message) ?? Promise.resolve(message),
+    ready: ({ senderId }) => keys?.ready(senderId) ?? Promise.resolve(),
   };
 }

@@ -27,7 +27,7 @@ export type GroupAnswer = RouteAnswer<GroupStatus>;
 export interface GroupRouterDeps {
   readonly groups: Pick<Groups, 'requireMember'>;
   readonly reservations: Reservations;
-  readonly content: Pick<ContentSteps, 'screen'>;
+  readonly content: Pick<ContentSteps, 'screen' | 'ready'>;
   readonly producer: Pick<BatchingProducer, 'append'>;
   readonly states: MessageStates;
   readonly recall: Recall;
@@ -75,6 +75,8 @@ export class GroupRouter {
     try {
       // Plain, also where content is encrypted at rest: gateways cannot decrypt (contracts.md).
       const content = this.deps.content.screen(message);
+      // The worker seals it; what it could not seal is not for it to find out.
+      await this.deps.content.ready(message);
       if (reservation.doubtful) {
         const stored = await this.deps.recall.find({ ...message, content });
         // Redis had forgotten the message, MySQL had not.

@@ -4,6 +4,7 @@ import { TOPICS } from '../../src/activities/kafka/topics';
 import type { Database } from '../../src/activities/mysql/database';
 import type { RunningWorker } from '../../src/worker';
 import { encryptionOn, openEncryption } from '../support/encryption';
+import { TestGroup } from '../support/groups';
 import { unique } from '../support/ids';
 import { connectKafka, readUntil } from '../support/kafka';
 import { openDatabase } from '../support/mysql';
@@ -104,6 +105,13 @@ describe('with encryption on', () => {
     await other.keys.current(alice);
     const answer = await system.send(alice, bob, 'secret', msgId);
     expect(answer).toMatchObject({ success: false, status: 'failed', code: 'ENCRYPTION_ERROR' });
+    // Nor is it pushed, or told a group.
+    await system.gateway.connect(bob, 'phone');
+    expect(await system.send(alice, bob, 'secret')).toMatchObject({ code: 'ENCRYPTION_ERROR' });
+    const group = await TestGroup.make(system, [alice, bob]);
+    expect(await group.send(alice, 'secret')).toMatchObject({ code: 'ENCRYPTION_ERROR' });
+    expect(await group.send(bob, 'well')).toMatchObject({ success: true, status: 'published' });
+    expect(system.gateway.pushesOf(bob)).toEqual([]);
     expect(await db.select('SELECT 1 FROM messages WHERE msg_id = ?', [msgId])).toEqual([]);
   });
 });

@@ -75,13 +75,9 @@ test('KAFKA_ERROR: Kafka is away, so the message is stored directly, and the ans
   }));
 
 test('ENCRYPTION_ERROR: content that cannot be sealed is refused, not stored in clear', async () => {
-  const system = await startSystem(
-    {},
-    {
-      screen: ({ content }) => content,
-      seal: () => Promise.reject(new ImError('ENCRYPTION_ERROR', 'the key provider is away')),
-    },
-  );
+  const refuse = () => Promise.reject(new ImError('ENCRYPTION_ERROR', 'the key provider is away'));
+  const content = { screen: (message: { content: string }) => message.content };
+  const system = await startSystem({}, { ...content, seal: refuse, ready: refuse });
   try {
     await expectCode('ENCRYPTION_ERROR', false, () => system.send(unique('alice'), unique('bob')));
   } finally {

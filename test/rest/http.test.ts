@@ -1,4 +1,6 @@
 /** What every request to REST gets, whatever it asks. */
+import { request } from 'node:http';
+import { connect } from 'node:net';
 import type { Database } from '../../src/activities/mysql/database';
 import { MessageStore } from '../../src/activities/mysql/message-store';
 import { unique } from '../support/ids';
@@ -7,6 +9,9 @@ import { message, series } from '../support/records';
 import { RestClient, tokenFor } from '../support/rest-client';
 import { startSystem } from '../support/system';
 import type { TestSystem } from '../support/system';
+
+/** Short, for the test that waits for it; ten times what a request needs. */
+const DEADLINE_MS = 2_000;
 
 describe('REST', () => {
   let system: TestSystem;
@@ -17,6 +22,7 @@ describe('REST', () => {
     system = await startSystem({
       IM_CORS_ORIGINS: 'https://app.example',
       IM_RATE_LIMIT_USER: '20',
+      IM_HTTP_DEADLINE_MS: String(DEADLINE_MS),
     });
     db = await openDatabase();
     rest = new RestClient(`http://127.0.0.1:${system.server.httpPort}`);
@@ -67,6 +73,38 @@ describe('REST', () => {
     expect((await post('application/json', huge)).body.code).toBe('BODY_TOO_LARGE');
     const bad = await post('application/json; charset=latin9', '{}');
     expect(bad.status).toBeLessThan(500);
+  });
+
+  test('waits for a body no longer than for an answer, and then hangs up', async () => {
+    const { authorization } = await bearer(unique('user'));
+    const text = await new Promise<string>((resolve, reject) => {
+      let answer = '';
+      const socket = connect(system.server.httpPort, '127.0.0.1', () =>
+        socket.write(
+          `POST /api/v1/messages/read HTTP/1.1\r\nHost: x\r\nAuthorization: ${authorization}\r\n` +
+            'Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"msg_id":',
+        ),
+      );
+      socket.on('data', (piece) => (answer += piece.toString()));
+      socket.on('end', () => socket.end());
+      socket.on('close', () => resolve(answer));
+      socket.on('error', reject);
+    });
+    expect(text).toMatch(/^HTTP\/1\.1 408 /);
+    expect(text).toMatch(/^content-type: application\/problem\+json/im);
+    expect(text).toContain('"code":"REQUEST_TIMEOUT"');
+    expect(text.match(/HTTP\/1\.1/g)).toHaveLength(1);
+  });
+
+  test('does not care what a client expects of it', async () => {
+    const to = { port: system.server.httpPort, path: '/health' };
+    const status = await new Promise((resolve, reject) => {
+      const sent = request({ ...to, headers: { expect: 'the impossible' } });
+      sent.on('response', (response) => resolve(response.resume().statusCode));
+      sent.on('error', reject);
+      sent.end();
+    });
+    expect(status).toBe(200);
   });
 
   test('carries security headers', async () => {

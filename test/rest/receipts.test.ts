@@ -59,6 +59,7 @@ describe('read receipts', () => {
     expect((await read(bob, msgId)).status).toBe(200);
     expect(await system.client.status(msgId)).toMatchObject({ status: 'read' });
     expect((await read(unique('eve'), msgId)).status).toBe(404);
+    expect(await receiptsOf(alice, msgId)).toHaveLength(1);
     const late = message({ msgId, senderId: alice, recipientId: bob });
     await store.storeDelivered([{ message: late, deliveredAt: Date.now(), devices: ['phone'] }]);
     expect((await rest.get(bob, '/api/v1/messages/unread/count')).body.count).toBe(0);

@@ -7,9 +7,24 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { TokenVerifier } from '../../src/api/rest/token-verifier';
 import type { TokenOptions } from '../../src/api/rest/token-verifier';
+import { log } from '../support/kafka';
 
 const SECRET = 'a secret of the tests, with enough bits in it';
 const now = (): number => Math.floor(Date.now() / 1000);
+
+/** All that jest can fake, but `Date`. */
+const NOT_THE_CLOCK = [
+  'hrtime',
+  'nextTick',
+  'performance',
+  'queueMicrotask',
+  'setImmediate',
+  'clearImmediate',
+  'setInterval',
+  'clearInterval',
+  'setTimeout',
+  'clearTimeout',
+] as const;
 
 type Claims = Record<string, unknown>;
 
@@ -26,6 +41,7 @@ function verifier(options: Partial<TokenOptions> = {}): Promise<TokenVerifier> {
     issuer: undefined,
     audience: undefined,
     clockToleranceS: 5,
+    log,
     ...options,
   });
 }
@@ -152,6 +168,79 @@ describe('a token signed with a key of a JWKS', () => {
     await new Promise((resolve) => setTimeout(resolve, 1_100));
     expect((await keys.verify(`Bearer ${await fresh.token()}`)).userId).toBe('alice');
     await expect(keys.verify(`Bearer ${await old.token()}`)).rejects.toMatchObject({ status: 401 });
+  });
+
+  test('a file that is broken, or away, leaves the keys as they were', async () => {
+    const key = await keyPair('ES256', 'kept');
+    writeFileSync(file, JSON.stringify({ keys: [key.jwk] }));
+    const keys = await verifier({ jwks: file });
+    const after = () => new Promise((resolve) => setTimeout(resolve, 1_100));
+    for (const damage of [() => writeFileSync(file, '{"keys":'), () => rmSync(file)]) {
+      damage();
+      await after();
+      expect((await keys.verify(`Bearer ${await key.token()}`)).userId).toBe('alice');
+    }
+    const fresh = await keyPair('ES256', 'fresh');
+    writeFileSync(file, JSON.stringify({ keys: [fresh.jwk] }));
+    await after();
+    expect((await keys.verify(`Bearer ${await fresh.token()}`)).userId).toBe('alice');
+  });
+
+  test('a URL whose keys change brings new ones and takes old ones away', async () => {
+    const [old, fresh] = [await keyPair('ES256', 'old'), await keyPair('ES256', 'fresh')];
+    let published = [old.jwk];
+    const issuer = createServer((_, response) => response.end(JSON.stringify({ keys: published })));
+    await new Promise<void>((resolve) => issuer.listen(0, '127.0.0.1', () => resolve()));
+    const { port } = issuer.address() as AddressInfo;
+    const keys = await verifier({ jwks: `http://127.0.0.1:${port}/keys` });
+    // Only the clock is a made-up one.
+    jest.useFakeTimers({ doNotFake: [...NOT_THE_CLOCK] });
+    try {
+      await keys.verify(`Bearer ${await old.token()}`);
+      published = [fresh.jwk];
+      const token = await fresh.token();
+      // A made-up key id must not make us ask again and again.
+      await expect(keys.verify(`Bearer ${token}`)).rejects.toMatchObject({ status: 401 });
+      jest.setSystemTime(Date.now() + 11_000);
+      expect((await keys.verify(`Bearer ${token}`)).userId).toBe('alice');
+      await expect(keys.verify(`Bearer ${await old.token()}`)).rejects.toMatchObject({
+        status: 401,
+      });
+    } finally {
+      jest.useRealTimers();
+      issuer.closeAllConnections();
+      await new Promise((resolve) => issuer.close(resolve));
+    }
+  });
+
+  test('a URL that is away leaves the keys as they were, for an hour', async () => {
+    const key = await keyPair('ES256', 'kept');
+    let status = 200;
+    const issuer = createServer((_, response) => {
+      response.statusCode = status;
+      response.end(JSON.stringify({ keys: [key.jwk] }));
+    });
+    await new Promise<void>((resolve) => issuer.listen(0, '127.0.0.1', () => resolve()));
+    const { port } = issuer.address() as AddressInfo;
+    const keys = await verifier({ jwks: `http://127.0.0.1:${port}/keys` });
+    jest.useFakeTimers({ doNotFake: [...NOT_THE_CLOCK] });
+    try {
+      const minutesLater = async (minutes: number) => {
+        jest.setSystemTime(Date.now() + minutes * 60_000);
+        return keys.verify(`Bearer ${await key.token()}`);
+      };
+      await minutesLater(0);
+      status = 500;
+      expect((await minutesLater(11)).userId).toBe('alice');
+      expect((await minutesLater(30)).userId).toBe('alice');
+      await expect(minutesLater(30)).rejects.toMatchObject({ code: 'SERVICE_UNAVAILABLE' });
+      status = 200;
+      expect((await minutesLater(0)).userId).toBe('alice');
+    } finally {
+      jest.useRealTimers();
+      issuer.closeAllConnections();
+      await new Promise((resolve) => issuer.close(resolve));
+    }
   });
 
   test('a URL is asked once for many tokens; one that fails is our fault, not the caller’s', async () => {

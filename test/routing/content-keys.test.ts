@@ -1,10 +1,15 @@
+import { Envelopes } from '../../src/activities/encryption/envelope';
+import type { KeyProvider } from '../../src/activities/encryption/key-provider';
+import { UserKeys } from '../../src/activities/encryption/user-keys';
 import type { Database, Queryable } from '../../src/activities/mysql/database';
 import { Inbox } from '../../src/activities/mysql/inbox';
 import { MessageStore } from '../../src/activities/mysql/message-store';
+import { NOBODY_ERASED } from '../../src/domain/erasure';
 import { decodeOffline, encodeOffline } from '../../src/domain/records';
-import type { ContentKeys } from '../../src/routing/content-keys';
+import { ContentKeys } from '../../src/routing/content-keys';
 import { countUnreadable, encryptionOn, openEncryption } from '../support/encryption';
 import type { TestEncryption } from '../support/encryption';
+import { log } from '../support/kafka';
 import { openDatabase } from '../support/mysql';
 import { unique } from '../support/ids';
 import { message } from '../support/records';
@@ -84,6 +89,16 @@ describe('stored content', () => {
     expect(await countUnreadable(encryption.metrics, 'tampered')).toBe(3);
   });
 
+  it('that passes for a text in clear is reported and not shown', async () => {
+    const sealed = await content.seal(message({ content: 'secret' }));
+    await store(sealed);
+    await db.execute("UPDATE messages SET content_encoding = 'plain' WHERE msg_id = ?", [
+      sealed.msgId,
+    ]);
+    const opened = await content.open(await read(sealed.recipientId));
+    expect(opened.map((o) => [o.content, o.unreadable])).toEqual([['', 'tampered']]);
+  });
+
   it('is unreadable once the keys of its sender are destroyed, and others are not', async () => {
     const recipientId = unique('user');
     const gone = await content.seal(message({ recipientId, content: 'gone' }));
@@ -96,6 +111,51 @@ describe('stored content', () => {
       ['kept', undefined],
     ]);
     expect(await countUnreadable(reader.metrics, 'keyless')).toBe(1);
+  });
+
+  describe('when the holder of the master keys does not answer', () => {
+    /** Another process, whose provider fails for as long as `away` says so. */
+    const withProvider = async (away: (attempt: number) => boolean, budgetMs: number) => {
+      const { provider: local, rows, metrics } = await openEncryption(db, env);
+      let attempts = 0;
+      const ask = <T>(work: () => Promise<T>) =>
+        away(++attempts) ? Promise.reject(new Error('connect ECONNREFUSED')) : work();
+      const provider: KeyProvider = {
+        currentKeyId: local.currentKeyId,
+        wrap: (key, context) => ask(() => local.wrap(key, context)),
+        unwrap: (key, context) => ask(() => local.unwrap(key, context)),
+      };
+      const envelopes = await Envelopes.load();
+      const keys = new UserKeys({
+        rows,
+        provider,
+        importKey: (bytes) => envelopes.importKey(bytes),
+        cacheMax: 10,
+        cacheTtlMs: 60_000,
+        maxAgeMs: 86_400_000,
+        now: Date.now,
+        erased: NOBODY_ERASED,
+        metrics,
+      });
+      return new ContentKeys({ keys, envelopes, budgetMs, metrics, log });
+    };
+
+    it('a message is refused with ENCRYPTION_ERROR after several attempts, and so is a page', async () => {
+      const sealed = await content.seal(message());
+      let asked = 0;
+      const lost = await withProvider((attempt) => (asked = attempt) > 0, 300);
+      const refused = { code: 'ENCRYPTION_ERROR' };
+      await expect(lost.seal(message())).rejects.toMatchObject(refused);
+      expect(asked).toBeGreaterThan(1);
+      // Not as "keyless": the key is there, and will be again.
+      await expect(lost.open([sealed])).rejects.toMatchObject(refused);
+    });
+
+    it('and then does, within the budget, nothing is lost', async () => {
+      const slow = await withProvider((attempt) => attempt <= 2, 5_000);
+      const sealed = await slow.seal(message({ content: 'in the end' }));
+      expect((await content.open([sealed]))[0]?.content).toBe('in the end');
+    });
   });
 
   describe('when MySQL does not give keys', () => {

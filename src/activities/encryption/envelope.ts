@@ -15,6 +15,7 @@ import type { Place } from '../../domain/encryption';
 const ALG = 'dir';
 const ENC = 'A256GCM';
 const SEGMENTS = 5;
+const HEADER_START = Buffer.from('{"alg"').toString('base64url');
 /** RFC 7518, section 5.3: a nonce of 96 bits, a tag of 128. Random: 2^32 messages under one key. */
 const NONCE_BYTES = 12;
 const NONCES_A_DRAW = 256;
@@ -79,6 +80,18 @@ export class Envelopes {
       return this.decoder.decode(plaintext);
     } catch (cause) {
       throw new TamperedError('does not decrypt', { cause });
+    }
+  }
+
+  /** Whether a text says of itself to be the ciphertext of this very message. */
+  isOf(place: Place, text: string): boolean {
+    // What every protected header of ours begins with; nearly no text does.
+    if (!text.startsWith(HEADER_START)) return false;
+    try {
+      return this.jose.decodeProtectedHeader(text)['ctx'] === bindingOf(place);
+    } catch {
+      // No JWE: a text like any other.
+      return false;
     }
   }
 

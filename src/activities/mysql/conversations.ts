@@ -1,8 +1,9 @@
 /** Conversations as their members see them: history by sequence number, and what is unread. */
 import { conversationOf } from '../../domain/ids';
-import type { Conversation } from '../../domain/ids';
+import type { Conversation, ConversationType } from '../../domain/ids';
 import type { SequencedMessage } from '../../domain/message';
 import type { MessageFacts } from '../../domain/receipts';
+import { Coalescer } from '../coalescer';
 import { MAX_ROWS } from './chunks';
 import type { Database } from './database';
 import { MESSAGE_COLUMNS, toMessage } from './message-rows';
@@ -31,26 +32,41 @@ export const MAX_GROUPS = 200;
 const MAX_COUNTED = 100_000;
 /** How many numbers later a message may have been accepted than one with a higher number. */
 const MAX_DISORDER = 1_000;
+/** Messages whose facts are asked for in one statement, and those that may wait for the next. */
+const MAX_FACTS = 200;
+const MAX_FACTS_QUEUED = 5_000;
 
 export class Conversations {
-  constructor(private readonly db: Database) {}
+  private readonly factsAsked: Coalescer<string, MessageFacts | undefined>;
 
-  /** Who wrote a stored message, and where; `undefined` when it is not stored, or was erased. */
-  async facts(msgId: string): Promise<MessageFacts | undefined> {
-    const [row] = await this.db.select<
-      Pick<MessageRow, 'sender_id' | 'conversation_type' | 'conversation_key' | 'created_at'>
-    >(
-      `SELECT sender_id, conversation_type, conversation_key, created_at
-       FROM messages WHERE msg_id = ? AND erased_at IS NULL`,
-      [msgId],
+  constructor(private readonly db: Database) {
+    this.factsAsked = new Coalescer({
+      run: (msgIds) => this.factsOf(msgIds),
+      maxBatch: MAX_FACTS,
+      maxQueued: MAX_FACTS_QUEUED,
+    });
+  }
+
+  /**
+   * Who wrote a stored message, and where; `undefined` when it is not stored, or was erased. Asked
+   * together with those that are asked for at the same time.
+   */
+  facts(msgId: string): Promise<MessageFacts | undefined> {
+    return this.factsAsked.add(msgId);
+  }
+
+  private async factsOf(msgIds: readonly string[]): Promise<(MessageFacts | undefined)[]> {
+    const rows = await this.db.select<FactsRow>(
+      `SELECT msg_id AS msgId, sender_id AS senderId, conversation_type AS type,
+         conversation_key AS \`key\`, created_at AS acceptedAt
+       FROM messages WHERE msg_id IN (?) AND erased_at IS NULL`,
+      [msgIds],
     );
-    if (!row) return undefined;
-    return {
-      msgId,
-      senderId: row.sender_id,
-      conversation: conversationOf(row.conversation_type, row.conversation_key),
-      acceptedAt: row.created_at,
-    };
+    const known = new Map<string, MessageFacts>();
+    for (const { type, key, ...row } of rows) {
+      known.set(row.msgId, { ...row, conversation: conversationOf(type, key) });
+    }
+    return msgIds.map((msgId) => known.get(msgId));
   }
 
   /** Those of the private conversations, by their keys, of which any message is stored. */
@@ -245,6 +261,11 @@ export class Conversations {
     );
     return row?.upTo ?? (row?.isLarge === 0 && row.first ? row.first - 1 : 0);
   }
+}
+
+interface FactsRow extends Omit<MessageFacts, 'conversation'> {
+  readonly type: ConversationType;
+  readonly key: string;
 }
 
 type UnreadRow = Omit<UnreadMessage, 'conversation'>;

@@ -3,7 +3,6 @@ import type { Receipt } from '../../domain/receipts';
 import { Coalescer } from '../coalescer';
 import { chunks } from './chunks';
 import type { Database, Queryable } from './database';
-import { erasedAmong } from './erased-messages';
 import { compare } from './message-rows';
 import { INBOX_STATE } from './message-store';
 
@@ -52,11 +51,10 @@ export class ReadReceipts {
     }
     const sorted = [...distinct.entries()].sort(([a], [b]) => compare(a, b)).map(([, r]) => r);
     return this.db.transaction(async (tx) => {
-      const waiting = await waitingRows(tx, sorted);
+      const waiting = await pendingRows(tx, sorted);
       // Heads before everything else, as wherever inboxes are changed.
-      await lockHeads(tx, [...waiting.keys()]);
+      await lockHeads(tx, waiting);
       await insert(tx, sorted, this.now());
-      await dropErased(tx, sorted);
       const kept = await firstTimes(tx, sorted);
       await noteReadTimes(tx, sorted, kept);
       const settled = await settleInboxes(tx, waiting, this.now());
@@ -70,61 +68,35 @@ export class ReadReceipts {
   }
 }
 
+/** A message that waits for its reader. */
+type Waiting = Pick<Receipt, 'readerId' | 'msgId'>;
+
 /** No id contains `/`. */
 function nameOf(receipt: Receipt): string {
   return `${receipt.msgId}/${receipt.readerId}/${receipt.deviceId}`;
 }
 
-/** Of messages that are erased: asked after the inserts, whose locks a deletion waits for. */
-async function dropErased(tx: Queryable, receipts: readonly Receipt[]): Promise<void> {
-  const erased = await erasedAmong(
-    tx,
-    receipts.map(({ msgId }) => msgId),
-  );
-  if (erased.size === 0) return;
-  await tx.execute('DELETE FROM read_receipts WHERE msg_id IN (?)', [[...erased]]);
-}
-
-/** The messages that wait, by reader. */
-async function waitingRows(
-  tx: Queryable,
-  receipts: readonly Receipt[],
-): Promise<Map<string, string[]>> {
-  const waiting = new Map<string, string[]>();
-  for (const piece of chunks(receipts)) {
-    const rows = await tx.select<{ user_id: string; msg_id: string }>(
-      'SELECT user_id, msg_id FROM inbox WHERE (user_id, msg_id) IN (?) AND state = ?',
-      [piece.map((receipt) => [receipt.readerId, receipt.msgId]), INBOX_STATE.pending],
+async function pendingRows(tx: Queryable, among: readonly Waiting[]): Promise<Waiting[]> {
+  const pending: Waiting[] = [];
+  for (const piece of chunks(among)) {
+    pending.push(
+      ...(await tx.select<Waiting>(
+        `SELECT user_id AS readerId, msg_id AS msgId FROM inbox FORCE INDEX (uk_inbox_message)
+         WHERE (user_id, msg_id) IN (?) AND state = ?`,
+        [piece.map(({ readerId, msgId }) => [readerId, msgId]), INBOX_STATE.pending],
+      )),
     );
-    for (const row of rows) {
-      waiting.set(row.user_id, [...(waiting.get(row.user_id) ?? []), row.msg_id]);
-    }
   }
-  return waiting;
+  return pending;
 }
 
-async function lockHeads(tx: Queryable, userIds: readonly string[]): Promise<void> {
-  if (userIds.length === 0) return;
+async function lockHeads(tx: Queryable, waiting: readonly Waiting[]): Promise<void> {
+  if (waiting.length === 0) return;
+  const userIds = [...new Set(waiting.map(({ readerId }) => readerId))];
   await tx.select(
     'SELECT user_id FROM inbox_heads WHERE user_id IN (?) ORDER BY user_id FOR UPDATE',
     [userIds],
   );
-}
-
-async function firstTimes(
-  tx: Queryable,
-  receipts: readonly Receipt[],
-): Promise<Map<string, number>> {
-  const times = new Map<string, number>();
-  for (const piece of chunks(receipts)) {
-    const rows = await tx.select<Receipt>(
-      `SELECT msg_id AS msgId, reader_id AS readerId, device_id AS deviceId, read_at AS readAt
-       FROM read_receipts WHERE (msg_id, reader_id, device_id) IN (?)`,
-      [piece.map((receipt) => [receipt.msgId, receipt.readerId, receipt.deviceId])],
-    );
-    for (const row of rows) times.set(nameOf(row), row.readAt);
-  }
-  return times;
 }
 
 async function insert(tx: Queryable, receipts: readonly Receipt[], now: number): Promise<void> {
@@ -147,6 +119,35 @@ async function insert(tx: Queryable, receipts: readonly Receipt[], now: number):
       ],
     );
   }
+}
+
+/**
+ * The times that count. Those of messages that are erased are taken out again: looked for after the
+ * insert, whose locks a deletion waits for.
+ */
+async function firstTimes(
+  tx: Queryable,
+  receipts: readonly Receipt[],
+): Promise<Map<string, number>> {
+  const times = new Map<string, number>();
+  const erased = new Set<string>();
+  for (const piece of chunks(receipts)) {
+    const rows = await tx.select<Receipt & { erased: number }>(
+      `SELECT r.msg_id AS msgId, r.reader_id AS readerId, r.device_id AS deviceId,
+         r.read_at AS readAt, e.msg_id IS NOT NULL AS erased
+       FROM read_receipts r LEFT JOIN erased_messages e ON e.msg_id = r.msg_id
+       WHERE (r.msg_id, r.reader_id, r.device_id) IN (?)`,
+      [piece.map((receipt) => [receipt.msgId, receipt.readerId, receipt.deviceId])],
+    );
+    for (const row of rows) {
+      times.set(nameOf(row), row.readAt);
+      if (row.erased === 1) erased.add(row.msgId);
+    }
+  }
+  if (erased.size > 0) {
+    await tx.execute('DELETE FROM read_receipts WHERE msg_id IN (?)', [[...erased]]);
+  }
+  return times;
 }
 
 /** The first reader's time becomes the message's; whoever reads a private message has received it. */
@@ -177,26 +178,39 @@ async function noteReadTimes(
 /** Ends the wait of messages that were read; returns `reader/message` of each that waited. */
 async function settleInboxes(
   tx: Queryable,
-  waiting: ReadonlyMap<string, readonly string[]>,
+  waiting: readonly Waiting[],
   now: number,
 ): Promise<Set<string>> {
-  const settled = new Set<string>();
-  for (const [userId, msgIds] of waiting) {
-    // Read again under the lock: a delivery may have been faster.
-    const still = await tx.select<{ msg_id: string }>(
-      'SELECT msg_id FROM inbox WHERE user_id = ? AND msg_id IN (?) AND state = ?',
-      [userId, msgIds, INBOX_STATE.pending],
-    );
-    if (still.length === 0) continue;
+  // Read again under the lock: a delivery may have been faster.
+  const still = waiting.length > 0 ? await pendingRows(tx, waiting) : [];
+  for (const piece of chunks(still)) {
     await tx.execute(
-      'UPDATE inbox SET state = ?, delivered_at = ? WHERE user_id = ? AND msg_id IN (?) AND state = ?',
-      [INBOX_STATE.delivered, now, userId, still.map((row) => row.msg_id), INBOX_STATE.pending],
+      `UPDATE inbox FORCE INDEX (uk_inbox_message) SET state = ?, delivered_at = ?
+       WHERE (user_id, msg_id) IN (?) AND state = ?`,
+      [
+        INBOX_STATE.delivered,
+        now,
+        piece.map(({ readerId, msgId }) => [readerId, msgId]),
+        INBOX_STATE.pending,
+      ],
     );
-    await tx.execute('UPDATE inbox_heads SET pending = pending - ? WHERE user_id = ?', [
-      still.length,
-      userId,
-    ]);
-    for (const row of still) settled.add(`${userId}/${row.msg_id}`);
   }
-  return settled;
+  for (const [count, userIds] of usersByCount(still)) {
+    await tx.execute('UPDATE inbox_heads SET pending = pending - ? WHERE user_id IN (?)', [
+      count,
+      userIds,
+    ]);
+  }
+  return new Set(still.map(({ readerId, msgId }) => `${readerId}/${msgId}`));
+}
+
+/** Readers by how many of their messages wait no more: one statement for all that have the same. */
+function usersByCount(settled: readonly Waiting[]): Map<number, string[]> {
+  const counts = new Map<string, number>();
+  for (const { readerId } of settled) counts.set(readerId, (counts.get(readerId) ?? 0) + 1);
+  const users = new Map<number, string[]>();
+  for (const [userId, count] of counts) {
+    users.set(count, [...(users.get(count) ?? []), userId]);
+  }
+  return users;
 }

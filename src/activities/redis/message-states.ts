@@ -82,6 +82,11 @@ export interface StoredState {
   readonly devices: readonly string[];
 }
 
+interface Read {
+  readonly msgId: string;
+  readonly readAt: number;
+}
+
 /** Kind and what belongs to it, see lua/reserve.lua. */
 type Reply = [string, ...(string | null)[]];
 
@@ -97,6 +102,7 @@ export class MessageStates {
 
   private readonly reservations: TurnBatcher<ReserveRequest, ReserveReply>;
   private readonly finishes: TurnBatcher<Finish, boolean>;
+  private readonly reads: TurnBatcher<Read, void>;
 
   /** `leaseMs`: how long an attempt owns a message. */
   constructor(
@@ -109,6 +115,10 @@ export class MessageStates {
     });
     this.finishes = new TurnBatcher({
       run: (finishes) => this.finishAll(finishes),
+      maxBatch: MAX_BATCH,
+    });
+    this.reads = new TurnBatcher({
+      run: (reads) => this.markAllRead(reads),
       maxBatch: MAX_BATCH,
     });
   }
@@ -228,9 +238,16 @@ export class MessageStates {
   }
 
   /** Notes for GetMessageStatus that a message was read; the first time is kept. */
-  async markRead(msgId: string, readAt: number): Promise<void> {
+  markRead(msgId: string, readAt: number): Promise<void> {
+    return this.reads.add({ msgId, readAt });
+  }
+
+  private async markAllRead(reads: readonly Read[]): Promise<(void | Error)[]> {
     const { redis } = this.connection.use();
-    await this.scripts.markRead.run(redis, [messageKey(msgId)], [readAt]);
+    const keys = reads.map(({ msgId }) => messageKey(msgId));
+    const times = reads.map(({ readAt }) => readAt);
+    const replies = (await this.scripts.markRead.run(redis, keys, times)) as (number | string)[];
+    return replies.map((reply) => (typeof reply === 'string' ? new Error(reply) : undefined));
   }
 
   /** Who wrote a message, and where, as long as Redis remembers; `undefined` too when it failed. */

@@ -1,8 +1,8 @@
 /** Read receipts (spec, REST 3) and who has read a message. */
 import { z } from 'zod';
-import type { Conversations } from '../../activities/mysql/conversations';
 import type { ReceiptPages } from '../../activities/mysql/receipt-pages';
 import type { ConversationAccess } from '../../routing/conversation-access';
+import type { MessageAccess } from '../../routing/message-access';
 import type { ReadMarks } from '../../routing/read-marks';
 import { reading } from '../../routing/store-errors';
 import { endpoint, ok } from '../rest/endpoint';
@@ -13,7 +13,7 @@ import { Problem } from '../rest/problem';
 export interface ReceiptDeps {
   readonly marks: ReadMarks;
   readonly pages: ReceiptPages;
-  readonly conversations: Conversations;
+  readonly messages: Pick<MessageAccess, 'find'>;
   readonly access: ConversationAccess;
 }
 
@@ -56,7 +56,7 @@ function markRead({ marks }: ReceiptDeps): Endpoint {
   });
 }
 
-function listReceipts({ pages, conversations, access }: ReceiptDeps): Endpoint {
+function listReceipts({ pages, messages, access }: ReceiptDeps): Endpoint {
   return endpoint({
     method: 'GET',
     path: '/api/v1/messages/receipts',
@@ -89,7 +89,7 @@ function listReceipts({ pages, conversations, access }: ReceiptDeps): Endpoint {
     },
     problems: ['NOT_FOUND', 'RETRIEVAL_ERROR'],
     handle: async ({ caller, query }) => {
-      const facts = await reading(conversations.facts(query.msg_id));
+      const facts = await messages.find(query.msg_id);
       const visible =
         facts &&
         (facts.senderId === caller.userId ||

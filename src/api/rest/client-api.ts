@@ -17,7 +17,7 @@ export interface ClientApiOptions {
   readonly limits: RateLimits;
   /** They may follow what becomes of their data, and nothing else. */
   readonly erased: Pick<ErasedView, 'has'>;
-  /** How long an endpoint may work on one request, ms. */
+  /** How long an endpoint may work on one request, and how long a body may take to come, ms. */
   readonly deadlineMs: number;
   /** How long a client may take nothing of a stream, ms. */
   readonly stallMs: number;
@@ -70,7 +70,7 @@ function answered(endpoint: Endpoint, options: ClientApiOptions, readBody: Middl
     if (erased.has(caller.userId) && !endpoint.path.startsWith(FOR_THE_ERASED)) {
       throw new Problem('FORBIDDEN', 'the user was erased');
     }
-    if (endpoint.body) await readJson(ctx, readBody);
+    if (endpoint.body) await readJson(ctx, readBody, deadlineMs);
     const reply = await bounded(
       endpoint.handle({
         caller,
@@ -112,11 +112,18 @@ function discard({ body }: Reply): void {
   if (body instanceof Readable) body.destroy();
 }
 
-async function readJson(ctx: Context, readBody: Middleware): Promise<void> {
+async function readJson(ctx: Context, readBody: Middleware, deadlineMs: number): Promise<void> {
   if (!ctx.is('application/json')) {
     throw new Problem('UNSUPPORTED_MEDIA_TYPE', 'the body must be application/json');
   }
-  await readBody(ctx, () => Promise.resolve());
+  const reading = Promise.resolve(readBody(ctx, () => Promise.resolve()));
+  try {
+    await withDeadline(reading, deadlineMs, 'the body');
+  } catch (error) {
+    if (!(error instanceof DeadlineError)) throw error;
+    // What is left of it must not be taken for the next request.
+    throw new Problem('REQUEST_TIMEOUT', error.message, { connection: 'close' });
+  }
 }
 
 function bodyReader(maxBytes: number): Middleware {

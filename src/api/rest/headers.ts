@@ -1,7 +1,7 @@
 /** Headers that tell browsers to do nothing with our answers but read them. */
 import type { Middleware } from 'koa';
 
-const HEADERS = {
+export const SECURITY_HEADERS = {
   'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
   'Cross-Origin-Resource-Policy': 'same-origin',
   'Referrer-Policy': 'no-referrer',
@@ -13,6 +13,6 @@ const HEADERS = {
 };
 
 export const securityHeaders: Middleware = async (ctx, next) => {
-  ctx.set(HEADERS);
+  ctx.set(SECURITY_HEADERS);
   await next();
 };

@@ -1,19 +1,34 @@
 /** A JWKS in a file: read at start, and again when it changed, so that keys can be added and revoked. */
 import { readFile, stat } from 'node:fs/promises';
 import type * as Jose from 'jose' with { 'resolution-mode': 'import' };
+import { messageOf } from '../../domain/errors';
+import type { Logger } from '../../logger';
 
 /** The file is looked at no more often than this, ms. */
 const LOOK_AGAIN_MS = 1_000;
 
-/** Rejects when the file is not there or holds no key set. */
-export async function jwksFromFile(jose: typeof Jose, path: string): Promise<Jose.JWTVerifyGetKey> {
+/**
+ * Rejects when the file is not there or holds no key set. Later, while it is broken or away, the keys
+ * of before go on counting, and the log says so.
+ */
+export async function jwksFromFile(
+  jose: typeof Jose,
+  path: string,
+  log: Logger,
+): Promise<Jose.JWTVerifyGetKey> {
   let { keys, modified } = await load(jose, path);
   let lookedAt = Date.now();
+  let broken = false;
   return async (header, token) => {
     if (Date.now() - lookedAt > LOOK_AGAIN_MS) {
-      // Set first: while a broken file is mended, the keys we have go on counting.
       lookedAt = Date.now();
-      if ((await stat(path)).mtimeMs !== modified) ({ keys, modified } = await load(jose, path));
+      try {
+        if ((await stat(path)).mtimeMs !== modified) ({ keys, modified } = await load(jose, path));
+        broken = false;
+      } catch (error) {
+        if (!broken) log.error({ path, err: messageOf(error) }, 'JWKS not read; the old one stays');
+        broken = true;
+      }
     }
     return keys(header, token);
   };

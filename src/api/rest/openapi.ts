@@ -15,10 +15,15 @@ const COMMON_PROBLEMS: readonly ProblemCode[] = [
   // Of a user who was erased.
   'FORBIDDEN',
   'RATE_LIMITED',
+  'HEADERS_TOO_LARGE',
   'SERVICE_UNAVAILABLE',
   'INTERNAL_ERROR',
 ];
-const BODY_PROBLEMS: readonly ProblemCode[] = ['BODY_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE'];
+const BODY_PROBLEMS: readonly ProblemCode[] = [
+  'REQUEST_TIMEOUT',
+  'BODY_TOO_LARGE',
+  'UNSUPPORTED_MEDIA_TYPE',
+];
 
 /** The document for these endpoints and what the platform asks. */
 export function openApiDocument(endpoints: readonly Endpoint[]): Json {

@@ -25,10 +25,12 @@ export const PROBLEMS = {
   LEGAL_HOLD: [409, 'Legal hold'],
   INVALID_CONFIRMATION: [403, 'Invalid confirmation'],
   AMBIGUOUS_CONVERSATION: [409, 'Ambiguous conversation'],
+  REQUEST_TIMEOUT: [408, 'Request timeout'],
   GONE: [410, 'Gone'],
   BODY_TOO_LARGE: [413, 'Body too large'],
   UNSUPPORTED_MEDIA_TYPE: [415, 'Unsupported media type'],
   RATE_LIMITED: [429, 'Too many requests'],
+  HEADERS_TOO_LARGE: [431, 'Headers too large'],
   INTERNAL_ERROR: [500, 'Internal error'],
 } as const satisfies Record<ErrorCode, unknown> & Record<string, readonly [number, string]>;
 

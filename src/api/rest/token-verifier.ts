@@ -8,7 +8,9 @@
 import type * as Jose from 'jose' with { 'resolution-mode': 'import' };
 import { idProblem, MAX_USER_ID_BYTES } from '../../domain/ids';
 import { ImError } from '../../domain/errors';
+import type { Logger } from '../../logger';
 import { jwksFromFile } from './jwks-file';
+import { jwksFromUrl } from './jwks-url';
 import { Problem } from './problem';
 
 export const SCOPES = ['im:compliance', 'im:operator'] as const;
@@ -27,16 +29,11 @@ export interface TokenOptions {
   readonly audience: string | undefined;
   /** How far the issuer's clock may be off, s. */
   readonly clockToleranceS: number;
+  readonly log: Logger;
 }
 
 export const SECRET_ALGORITHMS = ['HS256'];
 export const KEY_ALGORITHMS = ['RS256', 'ES256', 'EdDSA'];
-/** How long an issuer may take to give its keys, ms. */
-const JWKS_DEADLINE_MS = 3_000;
-/** How long keys are used before they are fetched again, ms; an unknown key id fetches sooner. */
-const JWKS_CACHE_MS = 10 * 60_000;
-/** An unknown key id fetches no more often than this, ms: made-up ones must not flood the issuer. */
-const JWKS_COOLDOWN_MS = 10_000;
 
 type Keys = Uint8Array | Jose.JWTVerifyGetKey;
 
@@ -109,14 +106,10 @@ export class TokenVerifier {
   }
 }
 
-async function keysOf(jose: typeof Jose, { jwks, secret }: TokenOptions): Promise<Keys> {
+async function keysOf(jose: typeof Jose, { jwks, secret, log }: TokenOptions): Promise<Keys> {
   if (!jwks) return new TextEncoder().encode(secret);
-  if (!/^https?:/.test(jwks)) return jwksFromFile(jose, jwks);
-  return jose.createRemoteJWKSet(new URL(jwks), {
-    timeoutDuration: JWKS_DEADLINE_MS,
-    cacheMaxAge: JWKS_CACHE_MS,
-    cooldownDuration: JWKS_COOLDOWN_MS,
-  });
+  if (!/^https?:/.test(jwks)) return jwksFromFile(jose, jwks, log);
+  return jwksFromUrl(jose, new URL(jwks), log);
 }
 
 /** Why a token is refused, in words that tell nothing about the token itself. */
