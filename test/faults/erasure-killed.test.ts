@@ -1,4 +1,7 @@
-/** The worker is killed at the end of each step of an erasure, before it could say that it was done. */
+/**
+ * The worker is killed at the end of each step of an erasure, before it could say that it was done; in
+ * that of Kafka: requests-wait.test.ts.
+ */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -69,7 +72,11 @@ test('a job whose worker is killed at each of its steps ends as if it had not be
     await calm.end('SIGTERM');
     const told = ({ state, steps }: GdprProof) => ({
       state,
-      steps: steps.map(({ name, counts }) => ({ name, counts })),
+      // Those of Kafka are times.
+      steps: steps.map(({ name, counts }) => ({
+        name,
+        counts: name === 'kafka' ? Object.keys(counts) : counts,
+      })),
     });
     expect(told(proof)).toEqual(told(reference));
     expect(proof.state).toBe('done');

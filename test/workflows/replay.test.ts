@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from '@temporalio/worker';
+import { RETENTION_CLASSES } from '../../src/domain/retention';
 import { quietTemporal, workflowBundle } from '../support/worker';
 
 const folder = join(__dirname, 'histories');
@@ -16,6 +17,11 @@ describe('a workflow that runs while the service is deployed', () => {
   it.each(names)('goes on where it was: %s', async (name) => {
     const history = JSON.parse(readFileSync(join(folder, name), 'utf8')) as unknown;
     await replay(history);
+  });
+
+  it('of retention was recorded with every class of data that there is', () => {
+    const text = names.map((name) => readFileSync(join(folder, name), 'utf8')).join('');
+    expect(RETENTION_CLASSES.filter((name) => !text.includes(`"${name}"`))).toEqual([]);
   });
 
   it('is found out by these tests when its code takes another path', async () => {
