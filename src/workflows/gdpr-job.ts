@@ -109,7 +109,9 @@ export class GdprJob {
     private readonly input: GdprInput,
   ) {
     this.steps = [...(input.soFar ?? [])];
-    setHandler(gdprStatusQuery, () => this.status());
+    setHandler(gdprStatusQuery, () => this.status(), {
+      description: 'How far the job is, step by step, and what it waits for.',
+    });
   }
 
   /**
