@@ -1,8 +1,13 @@
 /** What every request to REST gets, whatever it asks. */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Database } from '../../src/activities/mysql/database';
 import { MessageStore } from '../../src/activities/mysql/message-store';
+import { projectRoot } from '../../src/paths';
 import { unique } from '../support/ids';
 import { openDatabase } from '../support/mysql';
 import { message, series } from '../support/records';
@@ -194,6 +199,20 @@ describe('REST', () => {
     const { openapi } = (await rest.openApi()) as unknown as { openapi: string };
     expect(openapi).toBe('3.1.0');
     for (const path of Object.keys((await rest.openApi()).paths)) expect(page.text).toContain(path);
+  });
+
+  test('serves a document that is OpenAPI 3.1, by a validator that is not ours', async () => {
+    const { text } = await rest.send('GET', '/openapi.json');
+    const folder = mkdtempSync(join(tmpdir(), 'im-openapi-'));
+    const bin = '@seriousme/openapi-schema-validator/bin/validate-api-cli.js';
+    try {
+      writeFileSync(join(folder, 'openapi.json'), text);
+      const program = join(projectRoot(), 'node_modules', bin);
+      const verdict = execFileSync(process.execPath, [program, join(folder, 'openapi.json')]);
+      expect(JSON.parse(verdict.toString())).toEqual({ valid: true });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   test('measures every route by its pattern, never by its path', async () => {
