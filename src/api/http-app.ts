@@ -16,6 +16,7 @@ import type { ClientApiOptions } from './rest/client-api';
 import { docsRoutes } from './rest/docs';
 import { securityHeaders } from './rest/headers';
 import { observe } from './rest/observe';
+import { Problem } from './rest/problem';
 import { refuseUnreadable } from './rest/unreadable-requests';
 
 export interface HttpDeps {
@@ -70,6 +71,8 @@ export async function listenHttp(
       requestTimeout: REQUEST_TIMEOUT_MS,
       connectionsCheckingInterval: TIMEOUT_CHECK_MS,
       keepAliveTimeout: KEEP_ALIVE_MS,
+      // Ours has a body.
+      requireHostHeader: false,
     },
     onRequest,
   );
@@ -104,6 +107,7 @@ function createHttpApp(deps: HttpDeps): Koa {
   app.on('error', (error: Error) => deps.log.debug({ err: error.message }, 'http'));
   app.use(observe(deps));
   app.use(securityHeaders);
+  app.use(requireHost);
   use(app, operationalRoutes(deps));
   if (client) {
     app.use(corsFor(client.corsOrigins));
@@ -113,6 +117,14 @@ function createHttpApp(deps: HttpDeps): Koa {
   }
   return app;
 }
+
+/** RFC 9112, section 3.2. */
+const requireHost: Koa.Middleware = async (ctx, next) => {
+  if (ctx.req.httpVersion === '1.1' && ctx.req.headers.host === undefined) {
+    throw new Problem('INVALID_REQUEST', 'the header Host is missing');
+  }
+  await next();
+};
 
 function use(app: Koa, routes: Router): void {
   app.use(routes.routes()).use(routes.allowedMethods());

@@ -49,7 +49,8 @@ export async function findMessageStatus(
 function fromRedis(state: StoredState): MessageStatus {
   return {
     status: state.readAt > 0 ? 'read' : (STATUS[state.state] ?? 'pending'),
-    deliveredAt: state.deliveredAt,
+    // Who has read it over REST has received it, as MySQL says too.
+    deliveredAt: state.deliveredAt || state.readAt,
     readAt: state.readAt,
     deliveredDevices: state.devices,
   };

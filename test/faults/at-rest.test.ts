@@ -226,6 +226,20 @@ describe('content at rest', () => {
     await db.close();
   }
 
+  /** As MySQL has it, without the header, which says nothing of the content. */
+  async function ciphertextOf(msgId: string): Promise<string> {
+    const db = Database.open({ url: mysql.url, connections: 1, deadlineMs: 5_000 });
+    try {
+      const [row] = await db.select<{ content: string }>(
+        'SELECT content FROM messages WHERE msg_id = ?',
+        [msgId],
+      );
+      return row?.content.split('.')[3] ?? '';
+    } finally {
+      await db.close();
+    }
+  }
+
   /** Names of the places where the text was found, and that something was read in each. */
   async function placesWith(needle: string): Promise<string[]> {
     const { layout } = testStack();
@@ -298,6 +312,10 @@ describe('content at rest', () => {
       expect.arrayContaining(['binlog', 'mysql', 'offline_msg', 'offline_msg.dlq', 'redis']),
     );
     expect(await placesWith(away)).toEqual(expect.arrayContaining(['etcd', 'temporal']));
+    // A history cannot be erased: not even ciphertexts are in Temporal, nor in any log.
+    const ciphertext = await placesWith(await ciphertextOf(waiting));
+    expect(ciphertext).toEqual(expect.arrayContaining(['mysql', 'offline_msg']));
+    for (const place of ['temporal', 'serverLogs', 'logs']) expect(ciphertext).not.toContain(place);
     await waitFor(
       'the logs',
       1_000,

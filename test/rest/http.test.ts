@@ -1,14 +1,23 @@
 /** What every request to REST gets, whatever it asks. */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Database } from '../../src/activities/mysql/database';
 import { MessageStore } from '../../src/activities/mysql/message-store';
+import { projectRoot } from '../../src/paths';
 import { unique } from '../support/ids';
 import { openDatabase } from '../support/mysql';
 import { message, series } from '../support/records';
 import { RestClient, tokenFor } from '../support/rest-client';
 import { startSystem } from '../support/system';
 import type { TestSystem } from '../support/system';
+
+interface Detailed {
+  readonly detail: string;
+}
 
 /** Short, for the test that waits for it; ten times what a request needs. */
 const DEADLINE_MS = 2_000;
@@ -75,25 +84,60 @@ describe('REST', () => {
     expect(bad.status).toBeLessThan(500);
   });
 
-  test('waits for a body no longer than for an answer, and then hangs up', async () => {
-    const { authorization } = await bearer(unique('user'));
-    const text = await new Promise<string>((resolve, reject) => {
+  /** Everything that comes back for these bytes until the server hangs up. */
+  function answerTo(bytes: string): Promise<string> {
+    return new Promise((resolve, reject) => {
       let answer = '';
-      const socket = connect(system.server.httpPort, '127.0.0.1', () =>
-        socket.write(
-          `POST /api/v1/messages/read HTTP/1.1\r\nHost: x\r\nAuthorization: ${authorization}\r\n` +
-            'Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"msg_id":',
-        ),
-      );
+      const { httpPort } = system.server;
+      const socket = connect(httpPort, '127.0.0.1', () => socket.write(bytes));
       socket.on('data', (piece) => (answer += piece.toString()));
       socket.on('end', () => socket.end());
       socket.on('close', () => resolve(answer));
       socket.on('error', reject);
     });
+  }
+
+  test('of HTTP/1.1 must name a host', async () => {
+    const text = await answerTo('GET /health HTTP/1.1\r\nConnection: close\r\n\r\n');
+    expect(text).toMatch(/^HTTP\/1\.1 400 /);
+    expect(text).toContain('"code":"INVALID_REQUEST"');
+  });
+
+  test('waits for a body no longer than for an answer, and then hangs up', async () => {
+    const { authorization } = await bearer(unique('user'));
+    const text = await answerTo(
+      `POST /api/v1/messages/read HTTP/1.1\r\nHost: x\r\nAuthorization: ${authorization}\r\n` +
+        'Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"msg_id":',
+    );
     expect(text).toMatch(/^HTTP\/1\.1 408 /);
     expect(text).toMatch(/^content-type: application\/problem\+json/im);
     expect(text).toContain('"code":"REQUEST_TIMEOUT"');
     expect(text.match(/HTTP\/1\.1/g)).toHaveLength(1);
+  });
+
+  test('says what is wrong with a request, and never repeats what was sent', async () => {
+    const user = unique('user');
+    const at = async (path: string) => (await rest.get(user, path)).body as unknown as Detailed;
+    const posted = async (path: string, body: object) =>
+      (await rest.post(user, path, body)).body as unknown as Detailed;
+    const read = '/api/v1/messages/read';
+    const whole = { conversation_id: 'x', up_to_sequence: 1 };
+    expect([
+      (await at('/api/v1/offline?limit=101')).detail,
+      (await at('/api/v1/offline?limit=5&limit=6')).detail,
+      (await at('/api/v1/messages/receipts')).detail,
+      (await posted(read, { msg_id: 1 })).detail,
+      (await posted(read, { msg_id: 'x', read_at: -1 })).detail,
+      (await posted('/api/v1/conversations/read', { ...whole, conversation_type: 'secret' }))
+        .detail,
+    ]).toEqual([
+      'query.limit: must be from 1 to 100',
+      'query.limit: must be given once, as a string',
+      'query.msg_id: must be given once, as a string',
+      'body.msg_id: must be given once, as a string',
+      'body.read_at: must be at least 0',
+      'body.conversation_type: must be one of private, group',
+    ]);
   });
 
   test('does not care what a client expects of it', async () => {
@@ -155,6 +199,20 @@ describe('REST', () => {
     const { openapi } = (await rest.openApi()) as unknown as { openapi: string };
     expect(openapi).toBe('3.1.0');
     for (const path of Object.keys((await rest.openApi()).paths)) expect(page.text).toContain(path);
+  });
+
+  test('serves a document that is OpenAPI 3.1, by a validator that is not ours', async () => {
+    const { text } = await rest.send('GET', '/openapi.json');
+    const folder = mkdtempSync(join(tmpdir(), 'im-openapi-'));
+    const bin = '@seriousme/openapi-schema-validator/bin/validate-api-cli.js';
+    try {
+      writeFileSync(join(folder, 'openapi.json'), text);
+      const program = join(projectRoot(), 'node_modules', bin);
+      const verdict = execFileSync(process.execPath, [program, join(folder, 'openapi.json')]);
+      expect(JSON.parse(verdict.toString())).toEqual({ valid: true });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   test('measures every route by its pattern, never by its path', async () => {

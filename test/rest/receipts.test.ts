@@ -66,6 +66,15 @@ describe('read receipts', () => {
     expect(await receiptsOf(alice, msgId)).toHaveLength(1);
   });
 
+  test('of a message that waited are its delivery', async () => {
+    const [alice, bob, msgId] = [unique('alice'), unique('bob'), unique('msg')];
+    expect((await system.send(alice, bob, 'later', msgId)).status).toBe('offline');
+    expect((await read(bob, msgId)).status).toBe(200);
+    const { delivered_at, read_at, status } = await system.client.status(msgId);
+    expect([status, delivered_at]).toEqual(['read', read_at]);
+    expect(read_at).toBeGreaterThan(0);
+  });
+
   test('keep the first time, however often and from however many devices they come', async () => {
     const { msgId, senderId, recipientId, acceptedAt } = await waiting();
     await Promise.all(

@@ -105,7 +105,35 @@ function checked(schema: z.ZodType, value: unknown, where: string): unknown {
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   const at = issue && issue.path.length > 0 ? `${where}.${issue.path.join('.')}` : where;
-  const what =
-    issue?.code === 'custom' || issue?.code === 'invalid_format' ? issue.message : issue?.code;
-  throw new Problem('INVALID_REQUEST', `${at}: ${what ?? 'invalid'}`);
+  throw new Problem('INVALID_REQUEST', `${at}: ${issue ? whatIsWrong(issue) : 'is not allowed'}`);
 }
+
+/** zod's own messages may quote the value. */
+function whatIsWrong(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case 'custom':
+    case 'invalid_format':
+      return issue.message;
+    case 'invalid_type':
+      return `must be given once, as ${NAMES[issue.expected] ?? issue.expected}`;
+    case 'too_small':
+      return `must be at least ${issue.minimum}`;
+    case 'too_big':
+      return `must be at most ${issue.maximum}`;
+    case 'invalid_value':
+      return `must be one of ${issue.values.join(', ')}`;
+    case 'invalid_element':
+    case 'invalid_key':
+    case 'invalid_union':
+    case 'not_multiple_of':
+    case 'unrecognized_keys':
+      return 'is not allowed';
+  }
+}
+
+const NAMES: Readonly<Record<string, string>> = {
+  string: 'a string',
+  int: 'a whole number',
+  number: 'a number',
+  object: 'an object',
+};

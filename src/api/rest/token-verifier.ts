@@ -4,6 +4,8 @@
  * The algorithms are fixed by which of the two is configured: a public key can never be taken for a
  * secret, and `none` is never on the list.
  */
+import { createSecretKey } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 // jose ships ES modules only, which CommonJS reaches by import() alone.
 import type * as Jose from 'jose' with { 'resolution-mode': 'import' };
 import { idProblem, MAX_USER_ID_BYTES } from '../../domain/ids';
@@ -35,7 +37,7 @@ export interface TokenOptions {
 export const SECRET_ALGORITHMS = ['HS256'];
 export const KEY_ALGORITHMS = ['RS256', 'ES256', 'EdDSA'];
 
-type Keys = Uint8Array | Jose.JWTVerifyGetKey;
+type Keys = KeyObject | Jose.JWTVerifyGetKey;
 
 export class TokenVerifier {
   private constructor(
@@ -107,7 +109,8 @@ export class TokenVerifier {
 }
 
 async function keysOf(jose: typeof Jose, { jwks, secret, log }: TokenOptions): Promise<Keys> {
-  if (!jwks) return new TextEncoder().encode(secret);
+  // Once: of plain bytes jose would make a key for each token.
+  if (!jwks) return createSecretKey(Buffer.from(secret));
   if (!/^https?:/.test(jwks)) return jwksFromFile(jose, jwks, log);
   return jwksFromUrl(jose, new URL(jwks), log);
 }
