@@ -6,7 +6,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { portsFor, stackEnvironment } from '../../dev/stack/environment';
+import { portsFor, withoutStack } from '../../dev/stack/environment';
 import { StackError } from '../../dev/stack/errors';
 import { readLive, type ProcessRecord } from '../../dev/stack/pidfile';
 import { requireFree } from '../../dev/stack/ports';
@@ -27,8 +27,7 @@ class StartRun {
 
   constructor() {
     // The addresses that this test inherits are those of the shared test stack.
-    const env = { ...process.env, STACK: 'native', STACK_INSTANCE: INSTANCE };
-    for (const name of Object.keys(stackEnvironment(0, {}))) delete env[name as keyof typeof env];
+    const env = { ...withoutStack(process.env), STACK: 'native', STACK_INSTANCE: INSTANCE };
     const program = join(projectRoot(), 'dist', 'dev', 'start.js');
     this.child = spawn(process.execPath, [program], {
       env: { ...env, PORT_OFFSET: String(offset), NODE_ENV: 'development' },
