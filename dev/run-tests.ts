@@ -16,7 +16,7 @@ import { phasesFor, type Phase } from './tests/phases';
 /** Sets of servers. Much of what runs on them waits, so they may be more than the cores. */
 const LANES = numberFrom(process.env, 'TEST_LANE_COUNT', 3, 1, 4);
 
-// A broker that lives for minutes is not worth the second compiler's work, half of what it costs.
+// A broker that lives for minutes is not worth the work of Java's second compiler.
 process.env['STACK_JAVA_OPTIONS'] ??= '-XX:TieredStopAtLevel=1';
 
 const say = (line: string): void => console.log(line);

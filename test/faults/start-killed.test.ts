@@ -90,7 +90,7 @@ test('what a killed start leaves is cleaned up by the next, whose end leaves not
 
   expect(await second.end('SIGTERM')).toBe(0);
   expect([...pidfiles().keys()]).toEqual([]);
-  expect(holdsDataOf(INSTANCE)).toEqual([]);
+  expect(holdersOf(stack.layout.dir)).toEqual([]);
 }, 240_000);
 
 /** Below the range that outgoing connections take their ports from, beside the test stack's own. */
@@ -108,13 +108,12 @@ async function freeOffset(): Promise<number> {
 }
 
 /** Processes that have the instance's folder on their command line, whatever any pidfile says. */
-function holdsDataOf(instance: string): string[] {
+function holdersOf(folder: string): string[] {
   if (!existsSync('/proc/self/cmdline')) return [];
-  const needle = join('.stack', instance);
   return readdirSync('/proc')
     .filter((entry) => /^\d+$/.test(entry))
     .map((pid) => commandLine(pid))
-    .filter((line) => line.includes(needle));
+    .filter((line) => line.includes(folder));
 }
 
 function commandLine(pid: string): string {
