@@ -15,6 +15,7 @@ export class Product {
     readonly users: Users,
     readonly grpcPort: number,
     readonly httpPort: number,
+    readonly workerPort: number,
   ) {}
 
   /** Resolves when both say that they are ready. Their logs go into `logs`, if given. */
@@ -37,7 +38,7 @@ export class Product {
     const server = new ProductProcess('server', http, env, serverLog);
     const worker = new ProductProcess('worker', workerHttp, env, workerLog);
     await Promise.all([server.start(), worker.start()]);
-    return new Product(server, worker, gateway, users, grpc, http);
+    return new Product(server, worker, gateway, users, grpc, http, workerHttp);
   }
 
   /** Ends the two; a second time nothing happens. */
