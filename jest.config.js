@@ -4,6 +4,8 @@ module.exports = {
   testEnvironment: 'node',
   roots: ['<rootDir>/test'],
   testMatch: ['**/*.test.ts'],
+  setupFiles: ['<rootDir>/test/support/environment.ts'],
+  testSequencer: '<rootDir>/test/support/faults-first.js',
   testTimeout: 60_000,
   transform: {
     '^.+\\.(t|j|mj)s$': [

@@ -1,71 +1,53 @@
 /**
- * `npm test`: jest on real servers of its own. First the parts, two files at a time; then the flows
- * through server and worker; then `test/faults`, which take servers away.
+ * `npm test`: jest on real servers of its own. First the parts; then the flows through server and
+ * worker and `test/faults`, which take servers away, side by side, each file with servers to itself.
  */
-import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { numberFrom } from './common/env';
 import { explain } from './stack/errors';
 import { onInterrupt } from './stack/interrupt';
-import { temporalPrograms } from './stack/provision/provision';
+import { settleAll, temporalPrograms } from './stack/provision/provision';
 import { endCommands } from './stack/provision/run';
-import { Session } from './stack/session';
-import { offsetFrom, Stack } from './stack/stack';
+import { JestRun, type Counts } from './tests/jest';
+import { Lane } from './tests/lane';
+import { phasesFor, type Phase } from './tests/phases';
 
-/** Far from the ports of `npm start`, so that both can run at once. */
-const TEST_OFFSET = 20_000;
-/** Far more than a phase takes; CI as a whole has 90 minutes. */
-const PHASE_DEADLINE_MS = 40 * 60_000;
-/** How long jest may take to end once its results are written. Longer: a test left something open. */
-const EXIT_DEADLINE_MS = 20_000;
-const LOOK_EVERY_MS = 500;
+/** Sets of servers. Much of what runs on them waits, so they may be more than the cores. */
+const LANES = numberFrom(process.env, 'TEST_LANE_COUNT', 3, 1, 4);
+
+// A broker that lives for minutes is not worth the work of Java's second compiler.
+process.env['STACK_JAVA_OPTIONS'] ??= '-XX:TieredStopAtLevel=1';
 
 const say = (line: string): void => console.log(line);
 
-interface Counts {
-  readonly passed: number;
-  readonly failed: number;
-  readonly skipped: number;
-}
-
-interface Phase {
-  readonly name: string;
-  readonly args: readonly string[];
-}
-
 class TestRun {
-  private readonly given: NodeJS.ProcessEnv;
-  private readonly stack: Stack;
+  private readonly lanes = Lane.all(LANES, process.env, say);
+  /** The lanes but the first come up behind the first phase. */
+  private others: Promise<void> = Promise.resolve();
   private counts: Counts = { passed: 0, failed: 0, skipped: 0 };
   private interrupted = false;
-  private jest: ChildProcess | undefined;
+  private jest: JestRun | undefined;
 
-  constructor(private readonly args: readonly string[]) {
-    const instance = process.env['STACK_INSTANCE'] || 'test';
-    const offset = offsetFrom(process.env, TEST_OFFSET);
-    this.given = { ...process.env, STACK_INSTANCE: instance, PORT_OFFSET: String(offset) };
-    this.stack = new Stack({ instance, offset, given: this.given, report: say });
-  }
+  constructor(private readonly args: readonly string[]) {}
 
   /** Resolves with the exit code when everything it started has ended. */
   async run(): Promise<number> {
-    const session = await Session.begin(this.stack.layout, 'npm test');
     const stopListening = onInterrupt({
       first: () => this.interrupt('SIGTERM'),
       second: () => this.interrupt('SIGKILL'),
     });
     let succeeded: boolean;
     try {
-      succeeded = await this.runPhases(session);
+      for (const lane of this.lanes) await lane.claim();
+      succeeded = await this.runPhases();
     } catch (error) {
       console.error(explain(error));
       succeeded = false;
     } finally {
-      session.stopping();
-      const kept = session.kept();
-      await this.stack.down(this.stack.own.filter((name) => !kept.includes(name)));
-      session.end();
+      // Nothing is stopped while it starts.
+      await Promise.allSettled([this.others]);
+      await settleAll(this.lanes.map((lane) => lane.release()));
       stopListening();
     }
     const { passed, failed, skipped } = this.counts;
@@ -74,11 +56,12 @@ class TestRun {
     return succeeded && !this.interrupted && failed === 0 && passed > 0 ? 0 : 1;
   }
 
-  private async runPhases(session: Session): Promise<boolean> {
-    await this.bringUp(session);
-    const environment = await this.environment();
+  private async runPhases(): Promise<boolean> {
+    const phases = await phasesFor(this.args, this.lanes.length);
+    const environment = await this.bringUp(phases.find((phase) => phase.hasLanes)?.workers ?? 1);
     let succeeded = true;
-    for (const phase of phasesFor(this.args)) {
+    for (const phase of phases) {
+      if (phase.hasLanes) await this.others;
       if (this.interrupted) return false;
       say(`\n${phase.name}`);
       const exitCode = await this.runJest(phase, environment);
@@ -87,121 +70,44 @@ class TestRun {
     return succeeded;
   }
 
-  /** Fresh data each time, unless someone has the servers up already: then theirs, and they stay. */
-  private async bringUp(session: Session): Promise<void> {
-    if (session.inherited) {
-      const kept = session.inherited;
-      await this.stack.down(this.stack.own.filter((name) => !kept.includes(name)));
+  /** Resolves when the first of so many lanes is up, with what all tests need to know. */
+  private async bringUp(count: number): Promise<NodeJS.ProcessEnv> {
+    const [first, ...others] = this.lanes;
+    // By itself: it may have to install what all of them need.
+    await first.up();
+    const programs = await temporalPrograms(first.layout, say);
+    if (!this.interrupted) {
+      this.others = settleAll(others.slice(0, count - 1).map((lane) => lane.up()));
+      // Whoever waits for them hears of it.
+      this.others.catch(() => undefined);
     }
-    const before = await this.stack.running();
-    session.keep(before);
-    for (const name of this.stack.own) if (!before.includes(name)) await this.stack.wipe(name);
-    await this.stack.up();
-  }
-
-  private async environment(): Promise<NodeJS.ProcessEnv> {
-    const programs = await temporalPrograms(this.stack.layout, say);
     return {
       NODE_ENV: 'test',
-      ...this.given,
-      ...this.stack.environment,
+      ...process.env,
+      ...first.environment,
       TEMPORAL_CLI: programs.cli,
       TEMPORAL_TEST_SERVER: programs.testServer,
     };
   }
 
-  private async runJest(phase: Phase, env: NodeJS.ProcessEnv): Promise<number> {
-    const { root, dir } = this.stack.layout;
-    const results = join(dir, 'jest-results.json');
-    rmSync(results, { force: true });
-    mkdirSync(dir, { recursive: true });
-    const jest = join(root, 'node_modules', 'jest', 'bin', 'jest.js');
-    const options = ['--json', `--outputFile=${results}`, '--passWithNoTests'];
-    this.jest = spawn(process.execPath, [jest, ...options, ...phase.args], {
-      cwd: root,
-      env,
-      // What --json prints on standard output stands in the file too; the report is on the other.
-      stdio: ['ignore', 'ignore', 'inherit'],
-    });
-    const exitCode = await exitOf(this.jest, results);
+  private async runJest(phase: Phase, environment: NodeJS.ProcessEnv): Promise<number> {
+    const results = join(this.lanes[0].layout.dir, `jest-results-${phase.key}.json`);
+    const lanes = this.lanes.slice(0, phase.workers).map((lane) => lane.environment);
+    const env = phase.hasLanes
+      ? { ...environment, TEST_LANES: JSON.stringify(lanes) }
+      : environment;
+    this.jest = new JestRun(phase.jestArgs, env, results);
+    const exitCode = await this.jest.ended();
+    this.counts = add(this.counts, this.jest.counts());
     this.jest = undefined;
-    this.counts = add(this.counts, countsFrom(results));
     return exitCode;
   }
 
   private interrupt(signal: 'SIGTERM' | 'SIGKILL'): void {
     this.interrupted = true;
     endCommands();
-    this.jest?.kill(signal);
+    this.jest?.signal(signal);
   }
-}
-
-function phasesFor(args: readonly string[]): Phase[] {
-  const withArgs = (phase: Phase): Phase => ({ ...phase, args: [...phase.args, ...given] });
-  const given = args.filter((arg) => arg !== '--only-faults' && arg !== '--skip-faults');
-  const parts = {
-    name: 'Parts',
-    args: [
-      '--testPathIgnorePatterns',
-      '/test/faults/',
-      '/test/flows/',
-      '/node_modules/',
-      '--maxWorkers=2',
-    ],
-  };
-  // One file at a time: each has a worker, and workers side by side would share each other's users.
-  const flows = {
-    name: 'Flows',
-    args: ['--testMatch', '**/test/flows/**/*.test.ts', '--runInBand'],
-  };
-  const faults = {
-    name: 'Tests that take servers away',
-    args: ['--testMatch', '**/test/faults/**/*.test.ts', '--runInBand'],
-  };
-  if (args.includes('--only-faults')) return [withArgs(faults)];
-  const phases = args.includes('--skip-faults') ? [parts, flows] : [parts, flows, faults];
-  return phases.map(withArgs);
-}
-
-/** Jest's exit code; one that does not end by itself is ended, and has failed. */
-async function exitOf(jest: ChildProcess, results: string): Promise<number> {
-  const deadline = Date.now() + PHASE_DEADLINE_MS;
-  let reportedAt: number | undefined;
-  const timer = setInterval(() => {
-    if (existsSync(results)) reportedAt ??= Date.now();
-    const lingers = reportedAt !== undefined && Date.now() - reportedAt > EXIT_DEADLINE_MS;
-    if (!lingers && Date.now() < deadline) return;
-    say(lingers ? 'jest does not end: a test left something open.' : 'The tests take too long.');
-    clearInterval(timer);
-    jest.kill('SIGKILL');
-  }, LOOK_EVERY_MS);
-  try {
-    return await new Promise<number>((resolve, reject) => {
-      jest.once('error', reject);
-      jest.once('exit', (code) => resolve(code ?? 1));
-    });
-  } finally {
-    clearInterval(timer);
-  }
-}
-
-interface JestResults {
-  readonly numPassedTests: number;
-  readonly numFailedTests: number;
-  readonly numRuntimeErrorTestSuites: number;
-  readonly numPendingTests: number;
-  readonly numTodoTests: number;
-}
-
-/** From jest's own results; a file that could not even be loaded counts as one failure. */
-function countsFrom(file: string): Counts {
-  if (!existsSync(file)) return { passed: 0, failed: 0, skipped: 0 };
-  const results = JSON.parse(readFileSync(file, 'utf8')) as JestResults;
-  return {
-    passed: results.numPassedTests,
-    failed: results.numFailedTests + results.numRuntimeErrorTestSuites,
-    skipped: results.numPendingTests + results.numTodoTests,
-  };
 }
 
 function add(a: Counts, b: Counts): Counts {

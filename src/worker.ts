@@ -58,7 +58,7 @@ export interface RunningWorker {
 
 export type WorkflowCode = Pick<WorkerOptions, 'workflowBundle' | 'workflowsPath'>;
 
-/** Builds the worker out of its parts and starts them. `workflows` is there for tests, which bundle once. */
+/** Builds the worker out of its parts and starts them. `workflows` is there for tests, which run from sources. */
 export async function startWorker(
   config: Config,
   workflows: WorkflowCode = workflowCode(),

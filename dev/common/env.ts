@@ -4,7 +4,14 @@ export const LOOPBACK = '127.0.0.1';
 /** How the development neighbours read their environment: one way to find a port, an address, a list. */
 export type Env = Readonly<Record<string, string | undefined>>;
 
-function numberFrom(env: Env, name: string, fallback: number, min: number, max: number): number {
+/** A whole number from `min` to `max`. */
+export function numberFrom(
+  env: Env,
+  name: string,
+  fallback: number,
+  min: number,
+  max: number,
+): number {
   const text = env[name]?.trim();
   if (!text) return fallback;
   const value = Number(text);

@@ -103,6 +103,12 @@ export function stackEnvironment(
   return environment;
 }
 
+/** An environment that says nothing of any stack, for a second one beside it. */
+export function withoutStack(given: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const ofStack = new Set(Object.keys(defaults(0)));
+  return Object.fromEntries(Object.entries(given).filter(([name]) => !ofStack.has(name)));
+}
+
 /**
  * The servers that are ours to start: those whose address is not the caller's own. An address that
  * equals our default counts as ours, so that processes which inherit the environment of the stack

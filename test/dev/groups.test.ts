@@ -164,9 +164,9 @@ test('a large group is taken in one request and told completely', async () => {
   const group = unique('crowd');
   await put(`/groups/${group}`);
   const report = await put(`/groups/${group}/members`, { count: 20_000, prefix: 'u' });
-  expect(report).toMatchObject({ member_count: 20_000, joined: 20_000, events: 'published' });
+  expect(report).toMatchObject({ member_count: 20_000, joined: 20_000 });
   const last = await Person.present(gateway.httpUrl, 'u20000', 'phone');
   await publish(group, 'm-1');
   await last.next('group_message');
   await last.leave();
-}, 30_000);
+});

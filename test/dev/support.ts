@@ -47,7 +47,7 @@ export function gatewayOnFreePorts(changes: Partial<GatewayConfig> = {}): Gatewa
 export async function eventually<T>(
   ask: () => T | Promise<T>,
   passes: (answer: T) => boolean,
-  withinMs = 5_000,
+  withinMs = 20_000,
 ): Promise<T> {
   const deadline = Date.now() + withinMs;
   for (;;) {

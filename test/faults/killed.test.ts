@@ -1,45 +1,31 @@
 /** SIGKILL of the server and of the worker in mid-flight, and SIGTERM of the server under load. */
 import type { Database } from '../../src/activities/mysql/database';
 import { sleep } from '../../src/activities/sleep';
-import { TestGateway } from '../support/gateway';
+import type { TestGateway } from '../support/gateway';
 import { unique } from '../support/ids';
 import { ImClient } from '../support/im-client';
 import { Load } from '../support/load';
 import { openDatabase } from '../support/mysql';
-import { freePort, ProductProcess } from '../support/processes';
-import { startUsers, testConfig } from '../support/system';
+import type { ProductProcess } from '../support/processes';
+import { Product } from '../support/product';
 import { waitFor } from '../support/wait';
 
+let product: Product;
 let server: ProductProcess;
 let worker: ProductProcess;
 let client: ImClient;
 let gateway: TestGateway;
-let users: Awaited<ReturnType<typeof startUsers>>;
 let db: Database;
 
 beforeAll(async () => {
-  users = await startUsers(0);
-  const [grpc, http, workerHttp] = [await freePort(), await freePort(), await freePort()];
-  const env = {
-    USER_SERVICE_ADDRESS: users.grpcAddress,
-    GRPC_PORT: String(grpc),
-    HTTP_PORT: String(http),
-    IM_WORKER_HTTP_PORT: String(workerHttp),
-  };
-  gateway = await TestGateway.start(testConfig().ETCD_ENDPOINTS);
-  // First among the devices a readiness check samples, and alive.
-  await gateway.connect(unique('!ready'), 'phone');
-  server = new ProductProcess('server', http, env);
-  worker = new ProductProcess('worker', workerHttp, env);
-  await Promise.all([server.start(), worker.start()]);
-  client = new ImClient(grpc);
+  product = await Product.start();
+  ({ server, worker, gateway } = product);
+  client = new ImClient(product.grpcPort);
   db = await openDatabase();
 }, 120_000);
 afterAll(async () => {
   client.close();
-  await Promise.all([server.end('SIGTERM'), worker.end('SIGTERM')]);
-  await gateway.stop();
-  await users.stop();
+  await product.close();
   await db.close();
 }, 60_000);
 

@@ -6,7 +6,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { portsFor, stackEnvironment } from '../../dev/stack/environment';
+import { portsFor, withoutStack } from '../../dev/stack/environment';
 import { StackError } from '../../dev/stack/errors';
 import { readLive, type ProcessRecord } from '../../dev/stack/pidfile';
 import { requireFree } from '../../dev/stack/ports';
@@ -27,8 +27,7 @@ class StartRun {
 
   constructor() {
     // The addresses that this test inherits are those of the shared test stack.
-    const env = { ...process.env, STACK: 'native', STACK_INSTANCE: INSTANCE };
-    for (const name of Object.keys(stackEnvironment(0, {}))) delete env[name as keyof typeof env];
+    const env = { ...withoutStack(process.env), STACK: 'native', STACK_INSTANCE: INSTANCE };
     const program = join(projectRoot(), 'dist', 'dev', 'start.js');
     this.child = spawn(process.execPath, [program], {
       env: { ...env, PORT_OFFSET: String(offset), NODE_ENV: 'development' },
@@ -91,7 +90,7 @@ test('what a killed start leaves is cleaned up by the next, whose end leaves not
 
   expect(await second.end('SIGTERM')).toBe(0);
   expect([...pidfiles().keys()]).toEqual([]);
-  expect(holdsDataOf(INSTANCE)).toEqual([]);
+  expect(holdersOf(stack.layout.dir)).toEqual([]);
 }, 240_000);
 
 /** Below the range that outgoing connections take their ports from, beside the test stack's own. */
@@ -109,13 +108,12 @@ async function freeOffset(): Promise<number> {
 }
 
 /** Processes that have the instance's folder on their command line, whatever any pidfile says. */
-function holdsDataOf(instance: string): string[] {
+function holdersOf(folder: string): string[] {
   if (!existsSync('/proc/self/cmdline')) return [];
-  const needle = join('.stack', instance);
   return readdirSync('/proc')
     .filter((entry) => /^\d+$/.test(entry))
     .map((pid) => commandLine(pid))
-    .filter((line) => line.includes(needle));
+    .filter((line) => line.includes(folder));
 }
 
 function commandLine(pid: string): string {

@@ -1,50 +1,35 @@
 /** SIGTERM and SIGKILL of the server under streams: every message is answered, in the end, in its order. */
 import type { Database } from '../../src/activities/mysql/database';
 import { sleep } from '../../src/activities/sleep';
-import { TestGateway } from '../support/gateway';
+import type { TestGateway } from '../support/gateway';
 import { unique } from '../support/ids';
 import { openDatabase } from '../support/mysql';
-import { freePort, ProductProcess } from '../support/processes';
+import type { ProductProcess } from '../support/processes';
+import { Product } from '../support/product';
 import { idOf, inPrivate, message, responseOf, StreamClient } from '../support/stream-client';
 import type { StreamAnswer, StreamRequest } from '../support/stream-client';
-import { startUsers, testConfig } from '../support/system';
 import { waitFor } from '../support/wait';
 
 const CONVERSATIONS = 10;
 const MESSAGES = 3_000;
 const BATCH = 15;
 
+let product: Product;
 let server: ProductProcess;
-let worker: ProductProcess;
 let client: StreamClient;
 let gateway: TestGateway;
-let users: Awaited<ReturnType<typeof startUsers>>;
 let db: Database;
 
 beforeAll(async () => {
-  users = await startUsers(0);
-  const [grpc, http, workerHttp] = [await freePort(), await freePort(), await freePort()];
-  const env = {
-    USER_SERVICE_ADDRESS: users.grpcAddress,
-    GRPC_PORT: String(grpc),
-    HTTP_PORT: String(http),
-    IM_WORKER_HTTP_PORT: String(workerHttp),
-    IM_KAFKA_DEADLINE_MS: '3000',
-  };
-  gateway = await TestGateway.start(testConfig().ETCD_ENDPOINTS);
-  // First among the devices a readiness check samples, and alive.
-  await gateway.connect(unique('!ready'), 'phone');
-  server = new ProductProcess('server', http, env);
-  worker = new ProductProcess('worker', workerHttp, env);
-  await Promise.all([server.start(), worker.start()]);
-  client = new StreamClient(grpc);
+  // A push that is given up though the gateway has it would be made again, and is not what is meant here.
+  product = await Product.start({ IM_PUSH_DEADLINE_MS: '10000' });
+  ({ server, gateway } = product);
+  client = new StreamClient(product.grpcPort);
   db = await openDatabase();
 }, 120_000);
 afterAll(async () => {
   client.close();
-  await Promise.all([server.end('SIGTERM'), worker.end('SIGTERM')]);
-  await gateway.stop();
-  await users.stop();
+  await product.close();
   await db.close();
 }, 60_000);
 

@@ -4,14 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { deadLetterTopic, TOPICS } from '../../src/activities/kafka/topics';
-import { TestGateway } from '../support/gateway';
+import type { TestGateway } from '../support/gateway';
 import { TestGroup } from '../support/groups';
 import { unique } from '../support/ids';
 import { ImClient } from '../support/im-client';
 import { connectKafka, createProducer, readUntil } from '../support/kafka';
-import { freePort, ProductProcess } from '../support/processes';
+import { Product } from '../support/product';
 import { tokenFor } from '../support/rest-client';
-import { startUsers, testConfig } from '../support/system';
 import { waitFor } from '../support/wait';
 
 const CANARY = unique('canary');
@@ -21,40 +20,27 @@ const TOKEN_HEAD = 'eyJhbGciOiJIUzI1NiJ9';
 const USER_LIMIT = 70;
 
 describe('the logs of server and worker, at their most talkative', () => {
-  let users: Awaited<ReturnType<typeof startUsers>>;
+  let product: Product;
   let gateway: TestGateway;
-  let server: ProductProcess;
-  let worker: ProductProcess;
   let client: ImClient;
   let folder: string;
   let base: string;
 
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'im-logs-'));
-    users = await startUsers(0);
-    gateway = await TestGateway.start(testConfig().ETCD_ENDPOINTS);
-    await gateway.connect(unique('!ready'), 'phone');
-    const [grpc, http, workerHttp] = [await freePort(), await freePort(), await freePort()];
     const env = {
       LOG_LEVEL: 'trace',
-      USER_SERVICE_ADDRESS: users.grpcAddress,
-      GRPC_PORT: String(grpc),
-      HTTP_PORT: String(http),
-      IM_WORKER_HTTP_PORT: String(workerHttp),
       IM_TEMPORAL_TASK_QUEUE: unique('queue'),
       IM_RATE_LIMIT_USER: String(USER_LIMIT),
     };
-    server = new ProductProcess('server', http, env, join(folder, 'server.log'));
-    worker = new ProductProcess('worker', workerHttp, env, join(folder, 'worker.log'));
-    await Promise.all([server.start(), worker.start()]);
-    client = new ImClient(grpc);
-    base = `http://127.0.0.1:${http}`;
+    product = await Product.start(env, folder);
+    ({ gateway } = product);
+    client = new ImClient(product.grpcPort);
+    base = `http://127.0.0.1:${product.httpPort}`;
   }, 120_000);
   afterAll(async () => {
     client.close();
-    await Promise.all([server.end('SIGTERM'), worker.end('SIGTERM')]);
-    await gateway.stop();
-    await users.stop();
+    await product.close();
     rmSync(folder, { recursive: true });
   });
 
@@ -79,7 +65,7 @@ describe('the logs of server and worker, at their most talkative', () => {
     gateway.mood = 'failing';
     await send(bob);
     gateway.mood = 'well';
-    const group = await TestGroup.make({ users, client }, [alice, bob, away]);
+    const group = await TestGroup.make({ users: product.users, client }, [alice, bob, away]);
     await group.send(alice, CANARY);
     // Who connects in the second of a group message counts as having been there.
     const inbox = { headers: { authorization: `Bearer ${await tokenFor(away)}` } };
@@ -138,7 +124,7 @@ describe('the logs of server and worker, at their most talkative', () => {
     await waitFor('the last request to be logged', 5_000, () =>
       Promise.resolve(readFileSync(join(folder, 'server.log'), 'utf8').includes('"status":413')),
     );
-    await Promise.all([server.end('SIGTERM'), worker.end('SIGTERM')]);
+    await product.end();
     for (const [name, said] of [
       ['server', 'server listens'],
       ['worker', 'record put aside'],

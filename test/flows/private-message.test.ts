@@ -175,7 +175,7 @@ describe('a gateway that does not work', () => {
         },
         patience(),
       );
-    await waitFor('a push to fail', 10_000, async () => {
+    await waitFor('pushes to fail', 30_000, async () => {
       expect((await send()).status).toBe('offline');
       return (await pushesOf(on, 'failed')) >= on.config.IM_BREAKER_FAILURES;
     });

@@ -23,8 +23,6 @@ export function testConfig(changes: Record<string, string> = {}): Config {
     IM_WORKER_HTTP_PORT: '0',
     // Workers of several tests share the work: each must be able to read what any of them stored.
     IM_MASTER_KEYS: TEST_MASTER_KEYS,
-    // The machine of the tests is shared: what they claim of order and safety must not hang on its speed.
-    IM_KAFKA_DEADLINE_MS: '3000',
     ...changes,
   });
 }

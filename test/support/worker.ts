@@ -1,16 +1,15 @@
 /** A worker in this process, and a Temporal client beside it. */
+import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
-import { bundleWorkflowCode, DefaultLogger } from '@temporalio/worker';
-import type { WorkflowBundleWithSourceMap } from '@temporalio/worker';
 import type { Config } from '../../src/config';
 import { createLogger } from '../../src/logger';
+import { projectRoot } from '../../src/paths';
 import { installTemporalRuntime } from '../../src/temporal/runtime';
 import { waitFor } from './wait';
 import { startWorker } from '../../src/worker';
 import type { RunningWorker } from '../../src/worker';
 
 let installed = false;
-let bundle: Promise<WorkflowBundleWithSourceMap> | undefined;
 
 /** Temporal's own log, quiet; its runtime is one for each process. */
 export function quietTemporal(): void {
@@ -19,18 +18,12 @@ export function quietTemporal(): void {
   installTemporalRuntime(createLogger('silent', 'test'));
 }
 
-/** The workflow code, bundled once for each test file. */
-export function workflowBundle(): Promise<WorkflowBundleWithSourceMap> {
-  bundle ??= bundleWorkflowCode({
-    workflowsPath: require.resolve('../../src/workflows'),
-    logger: new DefaultLogger('ERROR'),
-  });
-  return bundle;
-}
+/** The workflow code, which `npm test` has bundled before. */
+export const workflowBundle = { codePath: join(projectRoot(), 'dist', 'workflow-bundle.js') };
 
 export async function startTestWorker(config: Config): Promise<RunningWorker> {
   quietTemporal();
-  return startWorker(config, { workflowBundle: await workflowBundle() });
+  return startWorker(config, { workflowBundle });
 }
 
 export async function connectTemporal(config: Config): Promise<Client> {

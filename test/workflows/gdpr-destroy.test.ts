@@ -80,7 +80,7 @@ describe('a workflow that destroys', () => {
     const worker = await Worker.create({
       connection: env.nativeConnection,
       taskQueue,
-      workflowBundle: await workflowBundle(),
+      workflowBundle,
       activities: activities(),
     });
     const handle = await env.client.workflow.start(workflow, {
@@ -96,7 +96,7 @@ describe('a workflow that destroys', () => {
       await then(handle);
     });
     const history = await handle.fetchHistory();
-    await Worker.runReplayHistory({ workflowBundle: await workflowBundle() }, history);
+    await Worker.runReplayHistory({ workflowBundle }, history);
   }
 
   test.each([

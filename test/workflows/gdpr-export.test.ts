@@ -45,7 +45,7 @@ describe('the export workflow', () => {
     const worker = await Worker.create({
       connection: env.nativeConnection,
       taskQueue,
-      workflowBundle: await workflowBundle(),
+      workflowBundle,
       activities,
     });
     const handle = await env.client.workflow.start<typeof gdprExport>('gdprExport', {
@@ -57,7 +57,7 @@ describe('the export workflow', () => {
       return await worker.runUntil(handle.result());
     } finally {
       const history = await handle.fetchHistory();
-      await Worker.runReplayHistory({ workflowBundle: await workflowBundle() }, history);
+      await Worker.runReplayHistory({ workflowBundle }, history);
     }
   }
 

@@ -58,7 +58,7 @@ describe('the offline delivery workflow', () => {
     const worker = await Worker.create({
       connection: env.nativeConnection,
       taskQueue,
-      workflowBundle: await workflowBundle(),
+      workflowBundle,
       activities,
     });
     await worker.runUntil(work(handle, seen));

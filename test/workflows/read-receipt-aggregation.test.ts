@@ -46,13 +46,13 @@ describe('the receipts workflow', () => {
     const worker = await Worker.create({
       connection: env.nativeConnection,
       taskQueue,
-      workflowBundle: await workflowBundle(),
+      workflowBundle,
       activities,
     });
     const { published } = await worker.runUntil(handle.result());
     const history = await handle.fetchHistory();
     // Whatever happened must be replayed the same way.
-    await Worker.runReplayHistory({ workflowBundle: await workflowBundle() }, history);
+    await Worker.runReplayHistory({ workflowBundle }, history);
     return { published, times, history: history.events?.length ?? 0 };
   }
 

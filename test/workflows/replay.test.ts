@@ -11,8 +11,7 @@ const names = readdirSync(folder).filter((name) => name.endsWith('.json'));
 describe('a workflow that runs while the service is deployed', () => {
   beforeAll(quietTemporal);
 
-  const replay = async (history: unknown) =>
-    Worker.runReplayHistory({ workflowBundle: await workflowBundle() }, history);
+  const replay = (history: unknown) => Worker.runReplayHistory({ workflowBundle }, history);
 
   it.each(names)('goes on where it was: %s', async (name) => {
     const history = JSON.parse(readFileSync(join(folder, name), 'utf8')) as unknown;

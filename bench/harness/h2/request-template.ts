@@ -1,6 +1,7 @@
 /** A request's frames, made once; writing one is a copy, and a patch of what differs from message to message. */
 import { bytesField } from '../protobuf';
-import { FLAG, FRAME, frame, FRAME_HEADER_BYTES, grpcMessage } from './frames';
+import { FLAG, FRAME, frame, HEAD_BYTES } from '../../../src/activities/gateway/http2-frames';
+import { grpcMessage } from './frames';
 import { requestHeaders } from './hpack';
 
 /** Where a decimal number of fixed width stands in the message. */
@@ -37,7 +38,7 @@ export class RequestTemplate {
       Buffer.concat([frame(FRAME.headers, FLAG.endHeaders, 0, block), data]);
     this.first = withHeaders(headers.first);
     this.next = withHeaders(headers.next);
-    this.dataBytes = data.length - FRAME_HEADER_BYTES;
+    this.dataBytes = data.length - HEAD_BYTES;
     this.maxBytes = this.first.length;
     this.messageFromEnd = message.length;
     this.entry = bytesField(1, bytesField(kind, message));

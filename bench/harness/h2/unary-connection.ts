@@ -2,25 +2,10 @@
  * The client's side of one HTTP/2 connection that carries unary gRPC calls. A call is two numbers of
  * the caller's own, kept by stream in flat arrays: nothing is allocated for a call.
  */
-import { once } from 'node:events';
-import { connect } from 'node:net';
 import type { Socket } from 'node:net';
-import {
-  DEFAULT_WINDOW,
-  FLAG,
-  FRAME,
-  frame,
-  FrameReader,
-  LARGE_WINDOW,
-  MessageReader,
-  PREFACE,
-  readSettings,
-  SETTING,
-  settings,
-  SETTINGS_ACK,
-  TOP_UP_BYTES,
-  windowUpdate,
-} from './frames';
+import { SETTING } from '../../../src/activities/gateway/http2-frames';
+import { ClientPeer } from './client-peer';
+import type { CallHandlers } from './client-peer';
 import type { RequestTemplate } from './request-template';
 
 /** Streams in flight on a connection at most; a power of two, because stream ids index it. */
@@ -29,14 +14,6 @@ const FREE = -1;
 /** Requests are put together in pieces of this size, each written to the socket at once. */
 const SLAB_BYTES = 256 * 1024;
 
-export interface CallHandlers {
-  /** Reads an answer; what it returns is given to `onDone`. Not negative. */
-  readonly decode: (bytes: Buffer, start: number, end: number) => number;
-  /** The call is over: with what `decode` made of the answer, or undefined if it ended without one. */
-  readonly onDone: (tag: number, at: number, answer: number | undefined) => void;
-  readonly onClosed: (error: Error) => void;
-}
-
 interface Waiting {
   readonly template: RequestTemplate;
   readonly numbers: readonly number[];
@@ -44,11 +21,7 @@ interface Waiting {
   readonly at: number;
 }
 
-export class UnaryConnection {
-  private readonly frames = new FrameReader((...args) => this.onFrame(...args));
-  private readonly messages = new MessageReader((streamId, bytes, start, end) => {
-    this.answers[slotOf(streamId)] = this.handlers.decode(bytes, start, end);
-  });
+export class UnaryConnection extends ClientPeer {
   private readonly tags = new Float64Array(SLOTS);
   private readonly times = new Float64Array(SLOTS);
   private readonly answers = new Float64Array(SLOTS);
@@ -61,36 +34,13 @@ export class UnaryConnection {
   private nextStreamId = 1;
   private inFlight = 0;
   private maxInFlight = SLOTS / 2;
-  private sendWindow = DEFAULT_WINDOW;
-  private received = 0;
-  private settle: () => void = () => undefined;
-  private readonly settled = new Promise<void>((resolve) => (this.settle = resolve));
 
-  private constructor(
-    private readonly socket: Socket,
-    private readonly handlers: CallHandlers,
-  ) {
-    socket.setNoDelay(true);
-    socket.on('data', (chunk: Buffer) => {
-      this.frames.read(chunk);
-      this.flush();
-    });
-    socket.on('error', (error) => handlers.onClosed(error));
-    socket.on('close', () => handlers.onClosed(new Error('the connection was closed')));
-    const ours = settings([
-      [SETTING.enablePush, 0],
-      [SETTING.initialWindowSize, LARGE_WINDOW],
-    ]);
-    socket.write(Buffer.concat([PREFACE, ours, windowUpdate(0, LARGE_WINDOW - DEFAULT_WINDOW)]));
+  static open(port: number, handlers: CallHandlers): Promise<UnaryConnection> {
+    return ClientPeer.connected(port, (socket) => new UnaryConnection(socket, handlers));
   }
 
-  /** Resolves once the peer has said how much it takes at once. */
-  static async open(port: number, handlers: CallHandlers): Promise<UnaryConnection> {
-    const socket = connect(port, '127.0.0.1');
-    await once(socket, 'connect');
-    const connection = new UnaryConnection(socket, handlers);
-    await connection.settled;
-    return connection;
+  private constructor(socket: Socket, handlers: CallHandlers) {
+    super(socket, handlers);
   }
 
   /**
@@ -103,15 +53,10 @@ export class UnaryConnection {
   }
 
   /** Hands what was put together to the socket, in one write. */
-  flush(): void {
+  override flush(): void {
     if (this.writtenTo === this.unsentFrom) return;
     this.socket.write(this.slab.subarray(this.unsentFrom, this.writtenTo));
     this.unsentFrom = this.writtenTo;
-  }
-
-  close(): void {
-    this.socket.removeAllListeners('close');
-    this.socket.destroy();
   }
 
   private mayCall(template: RequestTemplate): boolean {
@@ -145,44 +90,30 @@ export class UnaryConnection {
     this.writtenTo = template.write(this.slab, this.writtenTo, streamId, streamId === 1, numbers);
   }
 
-  private onFrame(
-    type: number,
-    flags: number,
-    streamId: number,
-    bytes: Buffer,
-    start: number,
-    end: number,
-  ): void {
-    switch (type) {
-      case FRAME.data:
-        this.topUp(end - start);
-        this.messages.read(streamId, flags, bytes, start, end);
-        if (flags & FLAG.endStream) this.done(streamId);
-        break;
-      case FRAME.headers:
-        if (flags & FLAG.endStream) this.done(streamId);
-        break;
-      case FRAME.rstStream:
-        this.answers[slotOf(streamId)] = FREE;
-        this.done(streamId);
-        break;
-      case FRAME.settings:
-        if (!(flags & FLAG.ack)) this.onSettings(bytes, start, end);
-        break;
-      case FRAME.ping:
-        if (!(flags & FLAG.ack)) {
-          const echo = Buffer.from(bytes.subarray(start, end));
-          this.socket.write(frame(FRAME.ping, FLAG.ack, 0, echo));
-        }
-        break;
-      case FRAME.windowUpdate:
-        if (streamId === 0) this.sendWindow += bytes.readUInt32BE(start);
-        this.sendWaiting();
-        break;
-      case FRAME.goAway:
-        this.handlers.onClosed(new Error(`GOAWAY, error ${bytes.readUInt32BE(start + 4)}`));
-        break;
-    }
+  protected override onMessage(streamId: number, bytes: Buffer, start: number, end: number): void {
+    this.answers[slotOf(streamId)] = this.handlers.decode(bytes, start, end);
+  }
+
+  protected override onEnd(streamId: number): void {
+    this.done(streamId);
+  }
+
+  protected override onReset(streamId: number): void {
+    this.answers[slotOf(streamId)] = FREE;
+    this.done(streamId);
+  }
+
+  protected override onSetting(id: number, value: number): void {
+    if (id === SETTING.maxConcurrentStreams) this.maxInFlight = Math.min(value, SLOTS / 2);
+  }
+
+  protected override onSettings(settings: Iterable<[id: number, value: number]>): void {
+    super.onSettings(settings);
+    this.sendWaiting();
+  }
+
+  protected override onWindow(): void {
+    this.sendWaiting();
   }
 
   private done(streamId: number): void {
@@ -197,15 +128,6 @@ export class UnaryConnection {
     if (this.waiting.length > 0) this.sendWaiting();
   }
 
-  private onSettings(bytes: Buffer, start: number, end: number): void {
-    for (const [id, value] of readSettings(bytes, start, end)) {
-      if (id === SETTING.maxConcurrentStreams) this.maxInFlight = Math.min(value, SLOTS / 2);
-    }
-    this.socket.write(SETTINGS_ACK);
-    this.settle();
-    this.sendWaiting();
-  }
-
   private sendWaiting(): void {
     let sent = 0;
     for (const { template, numbers, tag, at } of this.waiting) {
@@ -214,13 +136,6 @@ export class UnaryConnection {
       sent += 1;
     }
     if (sent > 0) this.waiting.splice(0, sent);
-  }
-
-  private topUp(bytes: number): void {
-    this.received += bytes;
-    if (this.received < TOP_UP_BYTES) return;
-    this.socket.write(windowUpdate(0, this.received));
-    this.received = 0;
   }
 }
 

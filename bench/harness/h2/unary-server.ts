@@ -6,23 +6,19 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import {
-  DEFAULT_WINDOW,
   FLAG,
   FRAME,
   frame,
-  FrameReader,
-  FRAME_HEADER_BYTES,
-  grpcMessage,
-  LARGE_WINDOW,
-  MessageReader,
+  HEAD_BYTES,
   PREFACE,
   SETTING,
-  settings,
-  SETTINGS_ACK,
-  TOP_UP_BYTES,
-  windowUpdate,
-} from './frames';
+  settingsFrame,
+} from '../../../src/activities/gateway/http2-frames';
+import { grpcMessage, LARGE_WINDOW } from './frames';
 import { ANSWER_HEADERS, OK_TRAILERS } from './hpack';
+import { LARGE_CONNECTION_WINDOW, Peer } from './peer';
+
+const SETTINGS = settingsFrame([[SETTING.initialWindowSize, LARGE_WINDOW]]);
 
 export interface UnaryServerOptions {
   readonly answer: Buffer;
@@ -74,7 +70,7 @@ class AnswerFrames {
     this.bytes = Buffer.concat(frames);
     this.dataBytes = data.length;
     const ends = frames.map((_, i) => frames.slice(0, i).reduce((sum, f) => sum + f.length, 0));
-    this.streamIdsAt = ends.map((at) => at + FRAME_HEADER_BYTES - 4);
+    this.streamIdsAt = ends.map((at) => at + HEAD_BYTES - 4);
   }
 
   get length(): number {
@@ -88,65 +84,38 @@ class AnswerFrames {
   }
 }
 
-class ServerConnection {
-  private readonly frames = new FrameReader((...args) => this.onFrame(...args));
-  private readonly messages: MessageReader;
+class ServerConnection extends Peer {
   private prefaceLeft = PREFACE.length;
-  private sendWindow = DEFAULT_WINDOW;
-  private received = 0;
   /** Streams to be answered with the next write. */
   private due: number[] = [];
 
   constructor(
-    private readonly socket: Socket,
+    socket: Socket,
     private readonly answer: AnswerFrames,
     private readonly options: UnaryServerOptions,
   ) {
-    this.messages = new MessageReader((_, bytes, start, end) =>
-      options.onMessage(bytes, start, end),
-    );
-    socket.setNoDelay(true);
-    const ours = settings([[SETTING.initialWindowSize, LARGE_WINDOW]]);
-    socket.write(Buffer.concat([ours, windowUpdate(0, LARGE_WINDOW - DEFAULT_WINDOW)]));
+    super(socket, [SETTINGS, LARGE_CONNECTION_WINDOW]);
     socket.on('data', (chunk: Buffer) => {
       const skipped = Math.min(this.prefaceLeft, chunk.length);
       this.prefaceLeft -= skipped;
-      this.frames.read(skipped > 0 ? chunk.subarray(skipped) : chunk);
+      this.read(skipped > 0 ? chunk.subarray(skipped) : chunk);
       this.writeDue();
     });
   }
 
-  private onFrame(
-    type: number,
-    flags: number,
-    streamId: number,
-    bytes: Buffer,
-    start: number,
-    end: number,
-  ): void {
-    switch (type) {
-      case FRAME.data:
-        this.topUp(end - start);
-        this.messages.read(streamId, flags, bytes, start, end);
-        if (flags & FLAG.endStream && this.options.answers()) this.due.push(streamId);
-        break;
-      case FRAME.rstStream:
-        this.messages.forget(streamId);
-        break;
-      case FRAME.settings:
-        if (!(flags & FLAG.ack)) this.socket.write(SETTINGS_ACK);
-        break;
-      case FRAME.ping:
-        if (!(flags & FLAG.ack)) {
-          const echo = Buffer.from(bytes.subarray(start, end));
-          this.socket.write(frame(FRAME.ping, FLAG.ack, 0, echo));
-        }
-        break;
-      case FRAME.windowUpdate:
-        if (streamId === 0) this.sendWindow += bytes.readUInt32BE(start);
-        break;
-    }
+  protected override onMessage(_: number, bytes: Buffer, start: number, end: number): void {
+    this.options.onMessage(bytes, start, end);
   }
+
+  protected override onEnd(streamId: number): void {
+    if (this.options.answers()) this.due.push(streamId);
+  }
+
+  // What a client says of itself holds up no answer but by its window.
+  protected override onReset(): void {}
+  protected override onSettings(): void {}
+  protected override onWindow(): void {}
+  protected override onGoAway(): void {}
 
   /** One write for all the requests that one read brought. */
   private writeDue(): void {
@@ -158,12 +127,5 @@ class ServerConnection {
     this.sendWindow -= count * this.answer.dataBytes;
     this.due = this.due.slice(count);
     this.socket.write(out);
-  }
-
-  private topUp(bytes: number): void {
-    this.received += bytes;
-    if (this.received < TOP_UP_BYTES) return;
-    this.socket.write(windowUpdate(0, this.received));
-    this.received = 0;
   }
 }

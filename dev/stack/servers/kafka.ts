@@ -76,7 +76,7 @@ export function kafkaServer({ layout, ports }: ServerContext): NativeServer {
         file: await java(),
         args: ['-Xms256m', '-Xmx512m', '-XX:+UseG1GC', ...classPath, 'kafka.Kafka', settingsFile],
         cwd: layout.dir,
-        env: serverEnvironment(),
+        env: serverEnvironment({ JDK_JAVA_OPTIONS: process.env['STACK_JAVA_OPTIONS'] }),
       };
     },
   };

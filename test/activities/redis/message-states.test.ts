@@ -22,7 +22,20 @@ beforeAll(async () => {
   states = new MessageStates(redis, 60_000);
   await redis.whenReady();
 });
-afterAll(() => redis.close());
+afterAll(async () => {
+  // Whoever looks at all messages in Redis would find them.
+  if (strays.length > 0) await redis.use().redis.unlink(strays);
+  await redis.close();
+});
+
+/** Keys that are no messages. */
+const strays: string[] = [];
+
+async function spoil({ msgId }: ReserveRequest): Promise<void> {
+  const key = `msg:${msgId}`;
+  strays.push(key);
+  await redis.use().redis.set(key, 'not a hash');
+}
 
 function request(changes: Partial<ReserveRequest> = {}): ReserveRequest {
   const [alice, bob] = [unique('alice'), unique('bob')];
@@ -55,7 +68,7 @@ test('each message of a turn has its own outcome, also when Redis refuses one of
   await states.reserve(again);
   await states.finish({ msgId: again.msgId, owner: again.owner, state: 'offline' });
   const broken = await numbered();
-  await redis.use().redis.set(`msg:${broken.msgId}`, 'not a hash');
+  await spoil(broken);
 
   const replies = await Promise.allSettled(
     [
@@ -97,7 +110,7 @@ test('more than one batch of messages in a turn: numbers are unique, in the orde
 test('answers of a turn are recorded each by itself', async () => {
   const [taken, good, broken] = [await numbered(), await numbered(), await numbered()];
   for (const each of [taken, good, broken]) await states.reserve(each);
-  await redis.use().redis.set(`msg:${broken.msgId}`, 'not a hash');
+  await spoil(broken);
   const outcomes = await Promise.allSettled([
     states.finish({ msgId: taken.msgId, owner: 'somebody else', state: 'failed' }),
     states.finish({ msgId: broken.msgId, owner: broken.owner, state: 'delivered' }),
