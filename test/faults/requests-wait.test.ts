@@ -46,7 +46,7 @@ beforeAll(async () => {
     IM_TEMPORAL_TASK_QUEUE: unique('queue'),
     IM_WORKER_HTTP_PORT: String(workerHttp),
     // Requests are answered with their job after half of it.
-    IM_HTTP_DEADLINE_MS: '4000',
+    IM_HTTP_DEADLINE_MS: '6000',
     IM_RATE_LIMIT_USER: '0',
     IM_RATE_LIMIT_ADDRESS: '0',
   };
@@ -106,6 +106,15 @@ class Requests {
 
   async beginAll(): Promise<void> {
     await Promise.all((['delete', 'erase', 'export'] as const).map((kind) => this.begin(kind)));
+  }
+
+  /** Asked for again, by whomever, while it is under way: the same job. */
+  async askAgain(): Promise<void> {
+    const again = async ([kind, job]: [GdprKind, string]): Promise<void> => {
+      const answer = await this.ask(kind);
+      expect([kind, answer.status, answer.headers.get('location')]).toEqual([kind, 202, job]);
+    };
+    await Promise.all([...this.jobs].map(again));
   }
 
   ask(kind: GdprKind): Promise<Answer> {
@@ -192,6 +201,7 @@ test('Kafka away: all three wait for it, say so, and another worker ends them wh
     await requests.beginAll();
     await requests.wait('kafka');
     await requests.sayOverRest('kafka');
+    await requests.askAgain();
     await worker.end('SIGKILL');
   });
   await worker.start();
