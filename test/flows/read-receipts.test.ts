@@ -31,8 +31,14 @@ describe('the sender of a message that was read', () => {
   let topic: ReceiptListener;
 
   beforeAll(async () => {
-    // No limit: one user reads more in a test than a person does.
-    system = await startSystem({ IM_RATE_LIMIT_USER: '0', IM_RATE_LIMIT_ADDRESS: '0' });
+    system = await startSystem({
+      // No limit: one user reads more in a test than a person does.
+      IM_RATE_LIMIT_USER: '0',
+      IM_RATE_LIMIT_ADDRESS: '0',
+      // A push that is late is not made again, and the machine of the tests is slow.
+      IM_PUSH_DEADLINE_MS: '5000',
+      IM_ETCD_DEADLINE_MS: '5000',
+    });
     worker = await startTestWorker(system.config);
     temporal = await connectTemporal(system.config);
     db = await openDatabase();
