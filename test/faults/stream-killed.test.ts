@@ -22,7 +22,11 @@ let db: Database;
 
 beforeAll(async () => {
   // A push that is given up though the gateway has it would be made again, and is not what is meant here.
-  product = await Product.start({ IM_PUSH_DEADLINE_MS: '10000' });
+  // Nor is what a user service makes of a machine that has no time for it.
+  product = await Product.start({
+    IM_PUSH_DEADLINE_MS: '10000',
+    IM_USER_SERVICE_DEADLINE_MS: '10000',
+  });
   ({ server, gateway } = product);
   client = new StreamClient(product.grpcPort);
   db = await openDatabase();

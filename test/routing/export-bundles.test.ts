@@ -84,7 +84,8 @@ describe('the bundle of an export', () => {
       messages: { content: string; unreadable?: string }[];
       receipts: object[];
     };
-    expect(messages.map(({ content, unreadable }) => unreadable ?? content)).toEqual([
+    // Stored together, so in the order of their conversations.
+    expect(messages.map(({ content, unreadable }) => unreadable ?? content).sort()).toEqual([
       'erased',
       'kept',
     ]);

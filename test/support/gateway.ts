@@ -23,6 +23,8 @@ export class TestGateway {
   mood: Mood = 'well';
   readonly pushes: Push[] = [];
   readonly receipts: object[] = [];
+  /** Pushes that came, whatever became of them. */
+  calls = 0;
   private readonly server = new Server();
   private port = 0;
   private readonly etcd: Etcd3;
@@ -99,6 +101,7 @@ export class TestGateway {
 
   private take<Request>(record: (request: Request) => void) {
     return (call: ServerUnaryCall<Request, object>, answer: sendUnaryData<object>): void => {
+      this.calls += 1;
       switch (this.mood) {
         case 'well':
           record(call.request);

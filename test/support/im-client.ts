@@ -45,11 +45,11 @@ export class ImClient {
     this.client = connect(loadService('api/v1/im.proto', 'im.v1.IMService'), `127.0.0.1:${port}`);
   }
 
-  routePrivate(request: PrivateRequest, deadlineMs = 10_000): Promise<RouteResponse> {
+  routePrivate(request: PrivateRequest, deadlineMs = 30_000): Promise<RouteResponse> {
     return this.call('RoutePrivateMessage', request, deadlineMs) as Promise<RouteResponse>;
   }
 
-  routeGroup(request: GroupRequest, deadlineMs = 10_000): Promise<RouteResponse> {
+  routeGroup(request: GroupRequest, deadlineMs = 30_000): Promise<RouteResponse> {
     return this.call('RouteGroupMessage', request, deadlineMs) as Promise<RouteResponse>;
   }
 
