@@ -63,8 +63,8 @@ export class OfflineInbox {
     if (after === undefined) return undefined;
     const look = await pages.look(userId, after, limit, this.deps.now());
     await this.putAside(userId, look.overdue);
-    const inLogs = look.mayHaveUnread ? await groupUnread.count(userId) : 0;
-    const page = look.mayHaveUnread ? await this.filled(userId, after, limit, look) : look;
+    const inLogs = look.readsLogs ? await groupUnread.count(userId) : 0;
+    const page = inLogs > 0 ? await this.filled(userId, after, limit, look) : look;
     return {
       messages: page.items.map((item) => item.message),
       nextCursor: page.last?.message.msgId,

@@ -26,13 +26,8 @@ interface Range extends Stay {
   readonly presentSince: number;
 }
 
-/** A user's stays in groups whose logs go on after their positions; the user is the parameter. */
-const RANGES = `group_readers r
-  JOIN group_memberships g ON g.user_id = r.user_id
-  JOIN large_groups lg ON lg.group_id = g.group_id
-  WHERE r.user_id = ? AND lg.last_position > g.position`;
-/** Whether a user may have anything unread there; the user is the parameter. */
-export const MAY_HAVE_UNREAD = `EXISTS (SELECT 1 FROM ${RANGES})`;
+/** Whether a user is a member of large groups, or was one; the user is the parameter. */
+export const READS_LOGS = 'EXISTS (SELECT 1 FROM group_readers WHERE user_id = ?)';
 
 export class GroupUnread {
   /** `ttlMs`: how long a message waits, counted from when we took it. */
@@ -114,7 +109,10 @@ export class GroupUnread {
     const ranges = await on.select<Range>(
       `SELECT g.user_id AS userId, g.group_id AS groupId, g.joined_at AS joinedAt,
          g.left_at AS leftAt, g.position, r.state, r.present_since AS presentSince
-       FROM ${RANGES}`,
+       FROM group_readers r
+       JOIN group_memberships g ON g.user_id = r.user_id
+       JOIN large_groups lg ON lg.group_id = g.group_id
+       WHERE r.user_id = ? AND lg.last_position > g.position`,
       [userId],
     );
     return ranges.sort(compareStays);

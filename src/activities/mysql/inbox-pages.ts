@@ -3,7 +3,7 @@ import { inSequenceOrder } from '../../domain/inbox';
 import type { InboxItem } from '../../domain/inbox';
 import { erasedName } from '../erased-name';
 import type { Database } from './database';
-import { MAY_HAVE_UNREAD } from './group-unread';
+import { READS_LOGS } from './group-unread';
 import { MESSAGE_COLUMNS, toMessage } from './message-rows';
 import type { MessageRow } from './message-rows';
 import { INBOX_STATE } from './message-store';
@@ -25,8 +25,8 @@ export interface InboxPage {
 
 /** A page, and what there is beside it. */
 export interface InboxLook extends InboxPage, InboxCount {
-  /** Large groups may have messages for the user that are not in the inbox. */
-  readonly mayHaveUnread: boolean;
+  /** Logs of large groups may have messages for the user that are not in the inbox. */
+  readonly readsLogs: boolean;
 }
 
 type PageRow = MessageRow & { position: number };
@@ -34,7 +34,7 @@ interface CountRow {
   /** `null` for a user who never had an inbox. */
   pending: number | null;
   overdue: number;
-  mayHaveUnread: number;
+  readsLogs: number;
 }
 
 /** Really counted, because the head does not know; the user and now are the parameters. */
@@ -42,7 +42,7 @@ const OVERDUE = `(SELECT COUNT(*) FROM inbox FORCE INDEX (ix_inbox_expiry)
   WHERE user_id = ? AND state = ${INBOX_STATE.pending} AND expires_at <= ?)`;
 /** Columns of {@link CountRow}; the user, the user, now, and the user are the parameters. */
 const COUNTS = `(SELECT pending FROM inbox_heads WHERE user_id = ?) AS pending,
-  ${OVERDUE} AS overdue, ${MAY_HAVE_UNREAD} AS mayHaveUnread`;
+  ${OVERDUE} AS overdue, ${READS_LOGS} AS readsLogs`;
 /** The user, a position, now, and a limit are the parameters. */
 const PAGE = `inbox i FORCE INDEX (ix_inbox_state) JOIN messages m ON m.msg_id = i.msg_id
   WHERE i.user_id = ? AND i.state = ${INBOX_STATE.pending} AND i.position > ? AND i.expires_at > ?
@@ -71,7 +71,7 @@ export class InboxPages {
     return {
       ...pageOf(rows, limit),
       ...countOf(counts),
-      mayHaveUnread: counts?.mayHaveUnread === 1,
+      readsLogs: counts?.readsLogs === 1,
     };
   }
 
