@@ -1,6 +1,7 @@
 /**
  * Many users coming back at once, each with messages that wait: how long until all have theirs, in
- * order, and what it costs Temporal. `npm run bench -- mass-return [--users=10000] [--pending=20]`.
+ * order, and what it costs Temporal.
+ * `npm run bench -- mass-return [--users=10000] [--pending=20] [--deadline=SECONDS]`.
  */
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
@@ -19,15 +20,22 @@ import { privateConversation } from '../src/domain/ids';
 import { createLogger } from '../src/logger';
 import { projectRoot } from '../src/paths';
 import { freePort, ProductProcess } from '../test/support/processes';
-import { BENCH_OFFSET } from './harness/system';
 import { cpuSeconds, peakMb } from './harness/cpu';
+import { describeMachine } from './harness/machine';
+import type { Machine } from './harness/machine';
+import { machineLine, table } from './harness/markdown';
+import { round } from './harness/measure';
+import { writeSummary } from './harness/results';
+import { BENCH_OFFSET } from './harness/system';
 
 const TTL_MS = 7 * 24 * 60 * 60 * 1_000;
 const CONTENT = 'x'.repeat(100);
 /** Entries of a transaction that stores what is to wait, and registrations at once. */
 const STORED_AT_ONCE = 500;
 const PUTS_AT_ONCE = 100;
-const DEADLINE_MS = 200_000;
+/** Given up after this long for each user, and at the least, s; --deadline says otherwise. */
+const DEADLINE_USER_S = 0.1;
+const DEADLINE_MIN_S = 200;
 /** Not in use: users here are remembered by nobody. */
 const USER_SERVICE = '127.0.0.1:1';
 
@@ -45,12 +53,16 @@ async function main(): Promise<void> {
     options: {
       users: { type: 'string', default: '10000' },
       pending: { type: 'string', default: '20' },
+      deadline: { type: 'string' },
+      name: { type: 'string', default: 'mass-return' },
       'worker-options': { type: 'string', default: '' },
     },
   });
   const pending = Number(values.pending);
   const run = randomUUID().slice(0, 8);
   const users = Array.from({ length: Number(values.users) }, (_, i) => `user-${run}-${i}`);
+  const deadlineMs =
+    1_000 * Number(values.deadline ?? Math.max(DEADLINE_MIN_S, users.length * DEADLINE_USER_S));
   const stack = new Stack({
     instance: 'bench',
     offset: offsetFrom(process.env, BENCH_OFFSET),
@@ -90,24 +102,36 @@ async function main(): Promise<void> {
     await registerAll(etcd, users, gateway);
     const registered = performance.now() - began;
     const total = users.length * pending;
-    while (gateway.pushes < total && performance.now() - began < DEADLINE_MS) await sleep(100);
+    while (gateway.pushes < total && performance.now() - began < deadlineMs) await sleep(100);
     const seconds = (performance.now() - began) / 1_000;
     const after = spent();
-    await allEnded(stack.environment.TEMPORAL_ADDRESS);
-
-    console.log(`${users.length} users back within ${(registered / 1_000).toFixed(1)} s`);
-    console.log(`  ${gateway.pushes} of ${total} messages pushed in ${seconds.toFixed(1)} s`);
-    console.log(`  ${(gateway.pushes / seconds).toFixed(0)} messages/s`);
-    console.log(`  repeated: ${gateway.repeated}, out of order: ${gateway.disordered}`);
-    gateway.report();
-    console.log(`  waiting in MySQL: ${await waiting(db, run)}`);
-    console.log(`  Temporal calls: ${await temporalCalls(port)}`);
-    for (const [name, cpu] of after) {
-      const each = ((cpu - (before.get(name) ?? 0)) / users.length) * 1_000;
-      console.log(
-        `  ${name}: ${each.toFixed(2)} ms of CPU a user, peak ${peakMb(pids.get(name)!)} MB`,
-      );
-    }
+    const stillRunning = await runningDeliveries(stack.environment.TEMPORAL_ADDRESS);
+    const result: Result = {
+      machine: describeMachine(stack),
+      users: users.length,
+      pending,
+      registeredS: round(registered / 1_000, 1),
+      seconds: round(seconds, 1),
+      perSecond: round(gateway.pushes / seconds, 0),
+      pushed: gateway.pushes,
+      repeated: gateway.repeated,
+      disordered: gateway.disordered,
+      first: gateway.spread('firstAt'),
+      last: gateway.spread('lastAt'),
+      waiting: await waiting(db, run),
+      stillRunning,
+      temporalCalls: await temporalCalls(port),
+      cpu: Object.fromEntries(
+        [...after].map(([name, cpu]) => [
+          name,
+          round(((cpu - (before.get(name) ?? 0)) / users.length) * 1_000, 2),
+        ]),
+      ),
+      peakMb: Object.fromEntries([...pids].map(([name, pid]) => [name, peakMb(pid)])),
+    };
+    const text = paragraphs(values.name, result);
+    console.log(text.slice(2).join('\n\n'));
+    console.log(writeSummary(values.name, result, text));
   } finally {
     await worker.end('SIGTERM');
     await etcd.delete().prefix(`/registry/users/user-${run}-`);
@@ -156,16 +180,15 @@ class Gateway {
     if (seen) seen.appearedAt = performance.now();
   }
 
-  /** How long after they appeared users had their first and their last message. */
-  report(): void {
-    const all = [...this.seen.values()];
-    for (const at of ['firstAt', 'lastAt'] as const) {
-      const times = all.map((seen) => seen[at] - seen.appearedAt).sort((a, b) => a - b);
-      const share = (part: number): string =>
-        ((times[Math.ceil(part * times.length) - 1] ?? 0) / 1_000).toFixed(1);
-      const what = at === 'firstAt' ? 'first' : 'last';
-      console.log(`  ${what} message after: p50 ${share(0.5)} s, p99 ${share(0.99)} s`);
-    }
+  /** How long after they appeared users had their first, or their last message. */
+  spread(at: 'firstAt' | 'lastAt'): Spread {
+    const times = [...this.seen.values()]
+      // Never is later than anything.
+      .map((seen) => (seen.count > 0 ? seen[at] - seen.appearedAt : Infinity))
+      .sort((a, b) => a - b);
+    const share = (part: number): number =>
+      round((times[Math.ceil(part * times.length) - 1] ?? 0) / 1_000, 1);
+    return { p50: share(0.5), p99: share(0.99) };
   }
 
   stop(): void {
@@ -236,20 +259,69 @@ async function waiting(db: Database, run: string): Promise<number> {
 }
 
 /** By outcome, as the worker counts them. */
-async function temporalCalls(port: number): Promise<string> {
+async function temporalCalls(port: number): Promise<Record<string, number>> {
   const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
   const lines = [...text.matchAll(/delivery_starts_total\{outcome="(\w+)"\} (\d+)/g)];
-  return lines.map(([, outcome, count]) => `${outcome} ${count}`).join(', ');
+  return Object.fromEntries(lines.map(([, outcome = '', count]) => [outcome, Number(count)]));
 }
 
-async function allEnded(address: string): Promise<void> {
+/** Deliveries that have not ended when half a minute has passed. */
+async function runningDeliveries(address: string): Promise<number> {
   const connection = await Connection.connect({ address });
   const { workflow } = new Client({ connection });
   const query = 'ImRequest = "delivery" AND ExecutionStatus = "Running"';
   const deadline = performance.now() + 30_000;
   while ((await workflow.count(query)).count > 0 && performance.now() < deadline) await sleep(200);
-  console.log(`  deliveries still running: ${(await workflow.count(query)).count}`);
+  const { count } = await workflow.count(query);
   await connection.close();
+  return count;
+}
+
+/** Seconds. */
+interface Spread {
+  readonly p50: number;
+  readonly p99: number;
+}
+
+interface Result {
+  readonly machine: Machine;
+  readonly users: number;
+  readonly pending: number;
+  readonly registeredS: number;
+  readonly seconds: number;
+  readonly perSecond: number;
+  readonly pushed: number;
+  readonly repeated: number;
+  readonly disordered: number;
+  readonly first: Spread;
+  readonly last: Spread;
+  /** Messages still in MySQL as waiting. */
+  readonly waiting: number;
+  readonly stillRunning: number;
+  readonly temporalCalls: Record<string, number>;
+  /** ms a user */
+  readonly cpu: Record<string, number>;
+  readonly peakMb: Record<string, number>;
+}
+
+function paragraphs(name: string, result: Result): string[] {
+  const { users, pending, pushed, seconds, perSecond, first, last, cpu } = result;
+  const calls = Object.entries(result.temporalCalls).map(([outcome, n]) => `${n} ${outcome}`);
+  return [
+    `# Many users back at once: ${name}`,
+    machineLine(result.machine),
+    `${users} users with ${pending} waiting messages each, registered within ${result.registeredS} s: ` +
+      `${pushed} of ${users * pending} messages pushed in ${seconds} s, ${perSecond}/s; ` +
+      `${result.repeated} repeated, ${result.disordered} out of order, ${result.waiting} still ` +
+      `waiting in MySQL.`,
+    `First message after p50 ${first.p50} s, p99 ${first.p99} s; last after p50 ${last.p50} s, ` +
+      `p99 ${last.p99} s.`,
+    `Calls to Temporal: ${calls.join(', ')}; deliveries still running: ${result.stillRunning}.`,
+    table(
+      ['process', 'CPU ms a user', 'peak MB'],
+      Object.entries(cpu).map(([of, ms]) => [of, ms.toFixed(2), String(result.peakMb[of] ?? '')]),
+    ),
+  ];
 }
 
 void main().catch((error: unknown) => {

@@ -1,7 +1,8 @@
 /**
  * REST pages of 50 from a database of millions, beside a Koa route that does nothing but answer with
  * the same bytes, in turn under the same generator.
- * `npm run bench -- rest-page [--rows 5000000] [--connections 50] [--seconds 8] [--rounds 2]`.
+ * `npm run bench -- rest-page [--rows 5000000] [--connections 50] [--seconds 8] [--rounds 2]
+ * [--server-options=--cpu-prof]`.
  * The database is kept for the next run.
  */
 import { fork, spawn } from 'node:child_process';
@@ -17,8 +18,10 @@ import { CpuMeter, cpuPerThousand } from './harness/cpu';
 import type { HttpLoad, HttpResult } from './harness/http-generator';
 import { fillInboxes } from './harness/inbox-rows';
 import { describeMachine } from './harness/machine';
+import type { Machine } from './harness/machine';
+import { machineLine, table } from './harness/markdown';
 import { round } from './harness/measure';
-import { writeJson } from './harness/results';
+import { writeSummary } from './harness/results';
 import { JWT_SECRET, processesOf, startBenchSystem } from './harness/system';
 import { median } from './harness/trend';
 
@@ -29,6 +32,12 @@ const PATH = '/api/v1/offline?limit=50';
 /** The limits stay in the way of a request, but high enough for one address to ask for all. */
 const LIMITS = { IM_RATE_LIMIT_USER: '1000000', IM_RATE_LIMIT_ADDRESS: '10000000' };
 
+/** One load, and the CPU seconds that each process used for 1,000 requests of it. */
+interface Load extends HttpResult {
+  readonly name: string;
+  readonly cpu: Readonly<Record<string, number>>;
+}
+
 const { values: args } = parseArgs({
   options: {
     rows: { type: 'string', default: '5000000' },
@@ -36,11 +45,15 @@ const { values: args } = parseArgs({
     seconds: { type: 'string', default: '8' },
     rounds: { type: 'string', default: '2' },
     name: { type: 'string', default: 'rest-page' },
+    'server-options': { type: 'string', default: '' },
   },
 });
 
 async function main(): Promise<void> {
-  const system = await startBenchSystem(LIMITS, { instance: 'bench-pages' });
+  const system = await startBenchSystem(LIMITS, {
+    instance: 'bench-pages',
+    serverOptions: args['server-options'].split(' ').filter((option) => option !== ''),
+  });
   const folder = mkdtempSync(join(tmpdir(), 'im-bench-'));
   let floor: ChildProcess | undefined;
   try {
@@ -58,20 +71,16 @@ async function main(): Promise<void> {
     });
     await once(floor.stdout as NodeJS.ReadableStream, 'data');
     const meter = new CpuMeter({ ...processesOf(system), floor: [floor.pid ?? 0] });
-    const pages: HttpResult[] = [];
-    const floors: HttpResult[] = [];
+    const pages: Load[] = [];
+    const floors: Load[] = [];
     for (let i = 0; i < Number(args.rounds); i++) {
       floors.push(await load(meter, 'floor', { port: floorPort, tokens }));
       pages.push(await load(meter, 'page of 50', { port: system.httpPort, tokens }));
     }
     floors.push(await load(meter, 'floor', { port: floorPort, tokens }));
-    const perSecond = (of: HttpResult[]): number => median(of.map((each) => each.perSecond));
-    const ratio = round(perSecond(pages) / perSecond(floors), 3);
-    console.log(
-      `page / floor: ${perSecond(pages).toFixed(0)}/s over ${perSecond(floors).toFixed(0)}/s = ${ratio}`,
-    );
-    const machine = describeMachine(system.stack);
-    console.log(writeJson(args.name, { machine, ...args, ratio, pages, floors }));
+    const result = { machine: describeMachine(system.stack), ...args, ...sumUp(pages, floors) };
+    console.log(result.verdict);
+    console.log(writeSummary(args.name, result, paragraphs(result)));
   } finally {
     floor?.kill();
     rmSync(folder, { recursive: true });
@@ -94,7 +103,7 @@ async function load(
   meter: CpuMeter,
   name: string,
   target: Pick<HttpLoad, 'port' | 'tokens'>,
-): Promise<HttpResult> {
+): Promise<Load> {
   const child = fork(script('http-generator.js'));
   const before = meter.read();
   child.send({
@@ -113,7 +122,57 @@ async function load(
       `CPU s/1,000 about: ${JSON.stringify(cpu)}`,
   );
   if (Object.keys(result.statuses).join() !== '200') throw new Error('not every answer was 200');
-  return result;
+  return { name, ...result, cpu };
+}
+
+interface Result {
+  readonly machine: Machine;
+  readonly rows: string;
+  readonly connections: string;
+  readonly name: string;
+  readonly ratio: number;
+  readonly verdict: string;
+  readonly pages: readonly Load[];
+  readonly floors: readonly Load[];
+}
+
+function sumUp(
+  pages: readonly Load[],
+  floors: readonly Load[],
+): Pick<Result, 'ratio' | 'verdict' | 'pages' | 'floors'> {
+  const perSecond = (of: readonly Load[]): number => median(of.map((each) => each.perSecond));
+  const ratio = round(perSecond(pages) / perSecond(floors), 3);
+  const verdict =
+    `Pages: ${perSecond(pages).toFixed(0)}/s, floor: ${perSecond(floors).toFixed(0)}/s, ` +
+    `ratio ${ratio} (medians).`;
+  return { ratio, verdict, pages, floors };
+}
+
+function paragraphs(result: Result): string[] {
+  const { machine, name, rows, connections, verdict, pages, floors } = result;
+  const loads = floors.flatMap((floor, i) => [floor, ...pages.slice(i, i + 1)]);
+  return [
+    `# REST pages: ${name}`,
+    machineLine(machine),
+    `${PATH} of ${ASKING} users in turn, in a database of ${rows} waiting messages of 200 bytes, over ` +
+      `${connections} connections in a closed loop. The floor is a Koa route that answers with the ` +
+      'same bytes, under the same generator, right before and after.',
+    verdict,
+    table(
+      ['load', 'requests/s', 'p50 ms', 'p99 ms', 'bytes', 'CPU s for 1,000'],
+      loads.map(({ name: load, perSecond, latency, bytes, cpu }) => [
+        load,
+        perSecond.toFixed(0),
+        latency.p50.toFixed(1),
+        latency.p99.toFixed(1),
+        String(bytes),
+        Object.entries(cpu)
+          .filter(([, seconds]) => seconds >= 0.01)
+          .map(([of, seconds]) => `${of} ${seconds.toFixed(2)}`)
+          .join(', '),
+      ]),
+    ),
+  ];
 }
 
 async function tokenFor(user: string): Promise<string> {

@@ -70,7 +70,7 @@ async function show(config: Config, topic: string, offset: number): Promise<numb
   });
   try {
     const log = createLogger('error', 'dead-letters');
-    const { content } = await createEncryption(config, database, { metrics: createMetrics(), log });
+    const { content } = createEncryption(config, database, { metrics: createMetrics(), log });
     const letter = await openDeadLetter(topic, found, content);
     const msgId = messageIdIn(topic, letter);
     // The copy on Kafka goes with its topic's time; until then nobody is shown it.

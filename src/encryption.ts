@@ -28,18 +28,18 @@ export interface EncryptionDeps {
   readonly erased?: ErasedView;
 }
 
-/** Rejects with {@link MasterKeyError} when encryption is on and there is no master key. */
-export async function createEncryption(
+/** Throws {@link MasterKeyError} when encryption is on and there is no master key. */
+export function createEncryption(
   config: Config,
   database: Queryable,
   { metrics, log, erased = NOBODY_ERASED }: EncryptionDeps,
-): Promise<Encryption> {
+): Encryption {
   const local = LocalKeys.fromConfig(config);
   if (!local && config.ENCRYPTION === 'on') {
     throw new MasterKeyError('ENCRYPTION is on: set IM_MASTER_KEYS_FILE or IM_MASTER_KEYS');
   }
   const provider = local ?? NO_MASTER_KEYS;
-  const envelopes = await Envelopes.load();
+  const envelopes = new Envelopes();
   const rows = new UserKeyRows(database);
   const keys = new UserKeys({
     rows,

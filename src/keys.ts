@@ -100,7 +100,7 @@ async function withEncryption(
   });
   try {
     const log = createLogger('error', 'keys');
-    return await work(await createEncryption(config, database, { metrics: createMetrics(), log }));
+    return await work(createEncryption(config, database, { metrics: createMetrics(), log }));
   } finally {
     await database.close();
   }

@@ -83,7 +83,7 @@ export async function openParts(config: Config, name: string) {
   const lists = await openWordLists(config, database, { metrics, log });
   const erased = new ErasedUsers({ db: database, now: Date.now, log });
   await erased.start();
-  const encryption = await createEncryption(config, database, { metrics, log, erased });
+  const encryption = createEncryption(config, database, { metrics, log, erased });
   erased.onErased((userId) => encryption.keys.forget(userId));
   const redis = new RedisConnection({
     url: config.REDIS_URL,

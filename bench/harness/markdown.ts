@@ -1,4 +1,5 @@
 /** A report as people read it, and one phase as a line of the console. */
+import type { Machine } from './machine';
 import { broken, capacityOf, halfOf } from './report';
 import type { Part, Phase, ProductPhase, Report } from './report';
 
@@ -25,15 +26,10 @@ export function describePhase(phase: Phase | ProductPhase): string {
 
 export function toMarkdown(name: string, report: Report): string {
   const { machine, settings, parts } = report;
-  const servers = Object.entries(machine.servers).map(
-    ([server, version]) => `${server}: ${version}`,
-  );
   const processes = [...new Set(Object.values(parts).flatMap((part) => cpuNames(part)))];
   return `${[
     `# Load test ${name}`,
-    `${machine.date}, commit ${machine.commit}. ${machine.cores} cores (${machine.cpu}), ` +
-      `${machine.memoryGiB} GiB, ${machine.platform}, Node ${machine.node}, everything on this machine. ` +
-      `${servers.join('; ')}.`,
+    machineLine(machine),
     `Settings: ${Object.entries(settings)
       .map(([key, value]) => `${key} ${value}`)
       .join(
@@ -105,6 +101,18 @@ export function toMarkdown(name: string, report: Report): string {
       'answer again. "otherwise": safe, but not as its kind expects, as an online recipient\'s message ' +
       'answered "offline".',
   ].join('\n\n')}\n`;
+}
+
+/** What it was measured on, when, and of which commit. */
+export function machineLine(machine: Machine): string {
+  const servers = Object.entries(machine.servers).map(
+    ([server, version]) => `${server}: ${version}`,
+  );
+  return (
+    `${machine.date}, commit ${machine.commit}. ${machine.cores} cores (${machine.cpu}), ` +
+    `${machine.memoryGiB} GiB, ${machine.platform}, Node ${machine.node}, everything on this machine. ` +
+    `${servers.join('; ')}.`
+  );
 }
 
 function phaseRow(phase: Phase | ProductPhase): string[] {

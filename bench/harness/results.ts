@@ -25,6 +25,13 @@ export function writeReport(name: string, report: Report): string {
   return join('bench', 'results', `${name}.md`);
 }
 
+/** The result of another benchmark, and what people read of it, in paragraphs. Returns the path of that. */
+export function writeSummary(name: string, result: object, paragraphs: readonly string[]): string {
+  writeJson(name, result);
+  writeFileSync(join(folder(), `${name}.md`), `${paragraphs.join('\n\n')}\n`);
+  return join('bench', 'results', `${name}.md`);
+}
+
 /** A JSON result of another benchmark. */
 export function writeJson(name: string, result: object): string {
   mkdirSync(folder(), { recursive: true });

@@ -29,6 +29,8 @@ export interface BenchSystemOptions {
   readonly instance?: string;
   /** Begins without the data of earlier runs, so that runs can be compared. */
   readonly fresh?: boolean;
+  /** Options of Node's own for the server, such as those of its profiler. */
+  readonly serverOptions?: readonly string[];
 }
 
 /** Brings everything up on servers of the benchmarks' own. */
@@ -63,7 +65,7 @@ export async function startBenchSystem(
     IM_WORKER_HTTP_PORT: String(workerHttp),
     ...env,
   };
-  const server = new ProductProcess('server', http, processEnv);
+  const server = new ProductProcess('server', http, processEnv, undefined, options.serverOptions);
   const worker = new ProductProcess('worker', workerHttp, processEnv);
   const gateway = await TestGateway.start([stack.environment.ETCD_ENDPOINTS]);
   const close = async (): Promise<void> => {

@@ -1,6 +1,6 @@
 /** Content as it is stored: in clear, or as a ciphertext that belongs to one message. */
-import { createHash } from 'node:crypto';
 import type { SequencedMessage } from './message';
+import { sha256 } from './sha256';
 
 /** Why the content of a stored message cannot be read. */
 export type Unreadable =
@@ -26,5 +26,5 @@ export type Place = Pick<SequencedMessage, 'msgId' | 'conversation' | 'senderId'
 /** The place as 43 characters; two places never have the same. */
 export function bindingOf({ msgId, conversation, senderId }: Place): string {
   const place = JSON.stringify([msgId, conversation.type, conversation.key, senderId]);
-  return createHash('sha256').update(place).digest('base64url');
+  return sha256(place, 'base64url');
 }

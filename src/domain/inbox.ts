@@ -43,21 +43,27 @@ export interface InboxItem {
  * the larger number first skips the smaller.
  */
 export function inSequenceOrder<Item extends InboxItem>(items: readonly Item[]): Item[] {
+  if (isInSequenceOrder(items)) return [...items];
   const queues = new Map<string, Item[]>();
   for (const item of items) {
-    const name = conversationName(item);
-    const queue = queues.get(name);
+    const { key } = item.message.conversation;
+    const queue = queues.get(key);
     if (queue) queue.push(item);
-    else queues.set(name, [item]);
+    else queues.set(key, [item]);
   }
   for (const queue of queues.values()) {
     // Taken from the end below.
     queue.sort((a, b) => b.message.sequenceNumber - a.message.sequenceNumber);
   }
-  return items.map((item) => queues.get(conversationName(item))?.pop() ?? item);
+  return items.map((item) => queues.get(item.message.conversation.key)?.pop() ?? item);
 }
 
-function conversationName(item: InboxItem): string {
-  const { type, key } = item.message.conversation;
-  return `${type}:${key}`;
+/** As nearly all are. A private conversation's key has a slash, which no group's has: the type says no more. */
+function isInSequenceOrder(items: readonly InboxItem[]): boolean {
+  const last = new Map<string, number>();
+  return items.every(({ message: { conversation, sequenceNumber } }) => {
+    const before = last.get(conversation.key) ?? -Infinity;
+    last.set(conversation.key, sequenceNumber);
+    return before <= sequenceNumber;
+  });
 }

@@ -3,7 +3,7 @@ import * as crypto from 'node:crypto';
 
 const { hash } = crypto as { readonly hash?: typeof crypto.hash };
 
-export function sha256(text: string, encoding: 'hex' | 'base64'): string {
+export function sha256(text: string, encoding: 'hex' | 'base64' | 'base64url'): string {
   if (hash) return hash('sha256', text, encoding);
   return crypto.createHash('sha256').update(text).digest(encoding);
 }

@@ -58,15 +58,10 @@ export class ContentKeys {
       wanted.length > 0
         ? await this.withRetries(() => this.deps.keys.find(wanted))
         : new Map<string, DataKey>();
-    return Promise.all(
-      messages.map((message, i) => this.openOne(message, keys.get(keyIds[i] ?? ''))),
-    );
+    return messages.map((message, i) => this.openOne(message, keys.get(keyIds[i] ?? '')));
   }
 
-  private async openOne(
-    message: SequencedMessage,
-    key: DataKey | undefined,
-  ): Promise<OpenedMessage> {
+  private openOne(message: SequencedMessage, key: DataKey | undefined): OpenedMessage {
     if (message.erased) return { ...message, content: '', encoding: 'plain', unreadable: 'erased' };
     const { envelopes } = this.deps;
     if (message.encoding !== 'jwe') {
@@ -79,7 +74,7 @@ export class ContentKeys {
     }
     if (key.userId !== message.senderId) return this.unreadable(message, 'tampered');
     try {
-      const content = await envelopes.open(message.content, message, key.key);
+      const content = envelopes.open(message.content, message, key.key);
       return { ...message, content, encoding: 'plain' };
     } catch (error) {
       if (!(error instanceof TamperedError)) throw error;

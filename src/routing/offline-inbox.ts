@@ -4,7 +4,7 @@
  */
 import type { GroupUnread } from '../activities/mysql/group-unread';
 import type { Inbox } from '../activities/mysql/inbox';
-import type { InboxPages } from '../activities/mysql/inbox-pages';
+import type { InboxPage, InboxPages } from '../activities/mysql/inbox-pages';
 import type { LogDraws } from '../activities/mysql/log-draws';
 import { messageOf } from '../domain/errors';
 import type { SequencedMessage } from '../domain/message';
@@ -58,23 +58,38 @@ export class OfflineInbox {
     cursor: string | undefined,
     limit: number,
   ): Promise<OfflinePage | undefined> {
-    const { pages, draws, now } = this.deps;
+    const { pages, groupUnread } = this.deps;
     const after = cursor === undefined ? 0 : await this.placeOf(userId, cursor);
     if (after === undefined) return undefined;
-    const totalCount = await this.waiting(userId);
-    let page = await pages.page(userId, after, limit, now());
-    for (let round = 0; !page.hasMore && round < DRAW_ROUNDS; round++) {
-      // One more than fits, to know whether there is more.
-      const drawn = await draws.draw(userId, limit + 1 - page.items.length);
-      if (drawn === 0) break;
-      page = await pages.page(userId, after, limit, now());
-    }
+    const look = await pages.look(userId, after, limit, this.deps.now());
+    await this.putAside(userId, look.overdue);
+    const inLogs = look.readsLogs ? await groupUnread.count(userId) : 0;
+    const page = inLogs > 0 ? await this.filled(userId, after, limit, look) : look;
     return {
       messages: page.items.map((item) => item.message),
       nextCursor: page.last?.message.msgId,
       hasMore: page.hasMore,
-      totalCount,
+      totalCount: look.waiting + inLogs,
     };
+  }
+
+  /** The page with what is drawn from the logs when it has room. */
+  private async filled(
+    userId: string,
+    after: number,
+    limit: number,
+    begun: InboxPage,
+  ): Promise<InboxPage> {
+    const { pages, draws, now } = this.deps;
+    let page = begun;
+    for (let round = 0; !page.hasMore && round < DRAW_ROUNDS; round++) {
+      // One more than fits, to know whether there is more.
+      const drawn = await draws.draw(userId, limit + 1 - page.items.length);
+      // Also when nothing was drawn: it may have been by somebody else, since we looked.
+      page = await pages.page(userId, after, limit, now());
+      if (drawn === 0) break;
+    }
+    return page;
   }
 
   /**
@@ -101,13 +116,19 @@ export class OfflineInbox {
     return { count, oldest: Math.min(...times), newest: Math.max(...times) };
   }
 
-  /** Counts, and puts aside some of what is overdue: every later page would step over it again. */
   private async waiting(userId: string): Promise<number> {
-    const { pages, inbox, groupUnread, now, log } = this.deps;
+    const { pages, groupUnread, now } = this.deps;
     const [{ waiting, overdue }, inLogs] = await Promise.all([
       pages.count(userId, now()),
       groupUnread.count(userId),
     ]);
+    await this.putAside(userId, overdue);
+    return waiting + inLogs;
+  }
+
+  /** Puts aside some of what is overdue: every later page would step over it again. */
+  private async putAside(userId: string, overdue: number): Promise<void> {
+    const { inbox, now, log } = this.deps;
     let left = overdue;
     try {
       for (let round = 0; left > 0 && round < EXPIRE_ROUNDS; round++) {
@@ -118,6 +139,5 @@ export class OfflineInbox {
       // The answer is right all the same; retention does it later.
       log.warn({ err: messageOf(error) }, 'overdue messages were not put aside');
     }
-    return waiting + inLogs;
   }
 }

@@ -5,6 +5,7 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { TokenVerifier } from '../../src/api/rest/token-verifier';
 import type { TokenOptions } from '../../src/api/rest/token-verifier';
 import { log } from '../support/kafka';
@@ -119,6 +120,43 @@ describe('a token signed with the secret', () => {
   });
 });
 
+describe('a token that was verified', () => {
+  test('is remembered, for its own user only, and one that was refused never is', async () => {
+    const tokens = await verifier();
+    const [alice, bob] = [await signed({ scope: 'im:operator' }), await signed({ sub: 'bob' })];
+    const forged = await signed({ sub: 'carol' }, 'another secret, with enough bits in it too');
+    expect(tokens.remembered(`Bearer ${alice}`)).toBeUndefined();
+    const caller = await tokens.verify(`Bearer ${alice}`);
+    await tokens.verify(`Bearer ${bob}`);
+    await expect(tokens.verify(`Bearer ${forged}`)).rejects.toMatchObject({ status: 401 });
+    expect(tokens.remembered(`Bearer ${alice}`)).toEqual(caller);
+    expect(tokens.remembered(`Bearer ${bob}`)?.userId).toBe('bob');
+    for (const header of [
+      undefined,
+      '',
+      'Bearer ',
+      `Bearer ${forged}`,
+      `Bearer ${alice}x`,
+      alice,
+    ]) {
+      expect(tokens.remembered(header)).toBeUndefined();
+    }
+  });
+
+  test('is forgotten when it expires, to the second that jose refuses it', async () => {
+    const tokens = await verifier({ clockToleranceS: 1 });
+    const header = `Bearer ${await signed({ exp: now() + 1 })}`;
+    await tokens.verify(header);
+    for (let isGood = true; isGood; await sleep(50)) {
+      const [second, remembered] = [now(), tokens.remembered(header) !== undefined];
+      isGood = (await Promise.allSettled([tokens.verify(header)]))[0].status === 'fulfilled';
+      // Between the two looks the clock may have gone on.
+      if (now() === second) expect(remembered).toBe(isGood);
+    }
+    expect(tokens.remembered(header)).toBeUndefined();
+  });
+});
+
 describe('a token signed with a key of a JWKS', () => {
   const folder = mkdtempSync(join(tmpdir(), 'im-jwks-'));
   const file = join(folder, 'keys.json');
@@ -131,7 +169,7 @@ describe('a token signed with a key of a JWKS', () => {
       jwk: { ...(await exportJWK(publicKey)), kid, alg },
       publicKey,
       token: (sub = 'alice') =>
-        new SignJWT({ sub, exp: now() + 60 }).setProtectedHeader({ alg, kid }).sign(privateKey),
+        new SignJWT({ sub, exp: now() + 3_600 }).setProtectedHeader({ alg, kid }).sign(privateKey),
     };
   }
 
@@ -162,12 +200,17 @@ describe('a token signed with a key of a JWKS', () => {
     const [old, fresh] = [await keyPair('ES256', 'old'), await keyPair('ES256', 'fresh')];
     writeFileSync(file, JSON.stringify({ keys: [old.jwk] }));
     const keys = await verifier({ jwks: file });
-    await keys.verify(`Bearer ${await old.token()}`);
+    const before = `Bearer ${await old.token()}`;
+    await keys.verify(before);
+    expect(keys.remembered(before)?.userId).toBe('alice');
     writeFileSync(file, JSON.stringify({ keys: [fresh.jwk] }));
     utimesSync(file, new Date(), new Date(Date.now() + 5_000));
-    await new Promise((resolve) => setTimeout(resolve, 1_100));
+    await sleep(1_100);
+    // The file must be looked at before anything is believed.
+    expect(keys.remembered(before)).toBeUndefined();
     expect((await keys.verify(`Bearer ${await fresh.token()}`)).userId).toBe('alice');
-    await expect(keys.verify(`Bearer ${await old.token()}`)).rejects.toMatchObject({ status: 401 });
+    expect(keys.remembered(before)).toBeUndefined();
+    await expect(keys.verify(before)).rejects.toMatchObject({ status: 401 });
   });
 
   test('a file that is broken, or away, leaves the keys as they were', async () => {
@@ -258,6 +301,21 @@ describe('a token signed with a key of a JWKS', () => {
     const tokens = await Promise.all([key.token('a'), key.token('b'), key.token('c')]);
     for (const token of tokens) await keys.verify(`Bearer ${token}`);
     expect(asked).toBe(1);
+    // The first one brought the keys, so that nobody can say which it was verified with.
+    const remembered = tokens.map((token) => keys.remembered(`Bearer ${token}`)?.userId);
+    expect(remembered).toEqual([undefined, 'b', 'c']);
+    // An unknown key id fetches again once the cooldown is over: what was remembered is asked anew then.
+    jest.useFakeTimers({ now: Date.now() + 20_000, doNotFake: [...NOT_THE_CLOCK] });
+    const stranger = await keyPair('RS256', 'stranger');
+    await expect(keys.verify(`Bearer ${await stranger.token()}`)).rejects.toThrow();
+    expect(asked).toBe(2);
+    expect(keys.remembered(`Bearer ${tokens[1]}`)).toBeUndefined();
+    await keys.verify(`Bearer ${tokens[1]}`);
+    expect(keys.remembered(`Bearer ${tokens[1]}`)?.userId).toBe('b');
+    // Keys too old to be used are too old for what was verified with them.
+    jest.setSystemTime(Date.now() + 11 * 60_000);
+    expect(keys.remembered(`Bearer ${tokens[1]}`)).toBeUndefined();
+    jest.useRealTimers();
     failing = true;
     await expect((await verifier({ jwks })).verify(`Bearer ${tokens[0]}`)).rejects.toMatchObject({
       code: 'SERVICE_UNAVAILABLE',

@@ -125,7 +125,7 @@ describe('stored content', () => {
         wrap: (key, context) => ask(() => local.wrap(key, context)),
         unwrap: (key, context) => ask(() => local.unwrap(key, context)),
       };
-      const envelopes = await Envelopes.load();
+      const envelopes = new Envelopes();
       const keys = new UserKeys({
         rows,
         provider,

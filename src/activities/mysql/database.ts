@@ -1,6 +1,8 @@
 /** MySQL behind one small class: deadlines on every statement, transactions that retry deadlocks. */
-import { createPool } from 'mysql2/promise';
-import type { Pool, PoolConnection, ResultSetHeader, RowDataPacket } from 'mysql2/promise';
+import { promisify } from 'node:util';
+// Not its promises: they make three objects with listeners and stacks of their own for each statement.
+import { createPool } from 'mysql2';
+import type { Pool, PoolConnection, QueryResult, ResultSetHeader, RowDataPacket } from 'mysql2';
 
 /** Times a transaction that InnoDB chose as a deadlock's victim is tried again. */
 const DEADLOCK_RETRIES = 5;
@@ -23,6 +25,16 @@ export interface Queryable {
   select<T extends object>(sql: string, values?: readonly unknown[]): Promise<T[]>;
   /** An INSERT, UPDATE or DELETE; `affectedRows` counts changed rows. */
   execute(sql: string, values?: readonly unknown[]): Promise<ResultSetHeader>;
+}
+
+/** A statement is not answered in time; its connection is still busy with it. */
+class StatementTimeout extends Error {
+  override readonly name = 'StatementTimeout';
+  readonly fatal = true;
+
+  constructor(ms: number) {
+    super(`MySQL did not answer within ${ms} ms`);
+  }
 }
 
 export class Database implements Queryable {
@@ -48,7 +60,7 @@ export class Database implements Queryable {
       flags: ['-FOUND_ROWS'],
     });
     // Queued on the new connection before the caller's own first statement.
-    pool.pool.on('connection', (on) => {
+    pool.on('connection', (on) => {
       on.query(
         `SET SESSION innodb_lock_wait_timeout = ${LOCK_WAIT_S}, SESSION sql_mode = '${SQL_MODE}'`,
         (error) => {
@@ -65,6 +77,14 @@ export class Database implements Queryable {
 
   async select<T extends object>(sql: string, values: readonly unknown[] = []): Promise<T[]> {
     return this.withConnection((on) => select<T>(on, this.deadlineMs, sql, values));
+  }
+
+  /**
+   * The same, of a statement that each connection prepares once: for what is asked all the time. Its text
+   * must not vary, and its values are single ones.
+   */
+  async selectPrepared<T extends object>(sql: string, values: readonly SqlValue[]): Promise<T[]> {
+    return this.withConnection((on) => selectPrepared<T>(on, this.deadlineMs, sql, values));
   }
 
   async execute(sql: string, values: readonly unknown[] = []): Promise<ResultSetHeader> {
@@ -91,7 +111,7 @@ export class Database implements Queryable {
   }
 
   async close(): Promise<void> {
-    await this.pool.end();
+    await promisify(this.pool.end.bind(this.pool))();
   }
 
   private async attempt<T>(on: PoolConnection, work: (tx: Queryable) => Promise<T>): Promise<T> {
@@ -126,21 +146,20 @@ export class Database implements Queryable {
   }
 
   /** A connection within the deadline: the pool itself waits for ever when all are busy. */
-  private async connection(): Promise<PoolConnection> {
-    const asked = this.pool.getConnection();
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
+  private connection(): Promise<PoolConnection> {
+    return new Promise((resolve, reject) => {
+      let isLate = false;
+      const timer = setTimeout(() => {
+        isLate = true;
         reject(new Error(`no MySQL connection within ${this.deadlineMs} ms`));
-        // Given back when it comes, or never came.
-        asked.then((on) => on.release()).catch(() => undefined);
       }, this.deadlineMs);
+      this.pool.getConnection((error, on) => {
+        clearTimeout(timer);
+        if (error) reject(error);
+        else if (isLate) on.release();
+        else resolve(on);
+      });
     });
-    try {
-      return await Promise.race([asked, late]);
-    } finally {
-      clearTimeout(timer);
-    }
   }
 }
 
@@ -150,18 +169,47 @@ async function select<T extends object>(
   sql: string,
   values: readonly unknown[],
 ): Promise<T[]> {
-  const [rows] = await on.query<Row[]>({ sql, values: values as unknown[], timeout });
-  return rows as unknown as T[];
+  return (await run<Row[]>(on, timeout, sql, values)) as unknown as T[];
 }
 
-async function execute(
+function execute(
   on: PoolConnection,
   timeout: number,
   sql: string,
   values: readonly unknown[],
 ): Promise<ResultSetHeader> {
-  const [result] = await on.query<ResultSetHeader>({ sql, values: values as unknown[], timeout });
-  return result;
+  return run<ResultSetHeader>(on, timeout, sql, values);
+}
+
+function selectPrepared<T extends object>(
+  on: PoolConnection,
+  timeout: number,
+  sql: string,
+  values: readonly SqlValue[],
+): Promise<T[]> {
+  return new Promise((resolve, reject) => {
+    // The library's own time-out leaves the preparing out.
+    const timer = setTimeout(() => reject(new StatementTimeout(timeout)), timeout);
+    on.execute<Row[]>({ sql, values: values as SqlValue[] }, (error, rows) => {
+      clearTimeout(timer);
+      if (error) reject(error);
+      else resolve(rows as unknown as T[]);
+    });
+  });
+}
+
+function run<Result extends QueryResult>(
+  on: PoolConnection,
+  timeout: number,
+  sql: string,
+  values: readonly unknown[],
+): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    on.query<Result>({ sql, values: values as unknown[], timeout }, (error, result) => {
+      if (error) reject(error);
+      else resolve(result);
+    });
+  });
 }
 
 function isLockConflict(error: unknown): boolean {

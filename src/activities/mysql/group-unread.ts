@@ -26,6 +26,9 @@ interface Range extends Stay {
   readonly presentSince: number;
 }
 
+/** Whether a user is a member of large groups, or was one; the user is the parameter. */
+export const READS_LOGS = 'EXISTS (SELECT 1 FROM group_readers WHERE user_id = ?)';
+
 export class GroupUnread {
   /** `ttlMs`: how long a message waits, counted from when we took it. */
   constructor(

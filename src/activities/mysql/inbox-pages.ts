@@ -3,6 +3,7 @@ import { inSequenceOrder } from '../../domain/inbox';
 import type { InboxItem } from '../../domain/inbox';
 import { erasedName } from '../erased-name';
 import type { Database } from './database';
+import { READS_LOGS } from './group-unread';
 import { MESSAGE_COLUMNS, toMessage } from './message-rows';
 import type { MessageRow } from './message-rows';
 import { INBOX_STATE } from './message-store';
@@ -22,20 +23,60 @@ export interface InboxPage {
   readonly hasMore: boolean;
 }
 
+/** A page, and what there is beside it. */
+export interface InboxLook extends InboxPage, InboxCount {
+  /** Logs of large groups may have messages for the user that are not in the inbox. */
+  readonly readsLogs: boolean;
+}
+
+type PageRow = MessageRow & { position: number };
+interface CountRow {
+  /** `null` for a user who never had an inbox. */
+  pending: number | null;
+  overdue: number;
+  readsLogs: number;
+}
+
+/** Really counted, because the head does not know; the user and now are the parameters. */
+const OVERDUE = `(SELECT COUNT(*) FROM inbox FORCE INDEX (ix_inbox_expiry)
+  WHERE user_id = ? AND state = ${INBOX_STATE.pending} AND expires_at <= ?)`;
+/** Columns of {@link CountRow}; the user, the user, now, and the user are the parameters. */
+const COUNTS = `(SELECT pending FROM inbox_heads WHERE user_id = ?) AS pending,
+  ${OVERDUE} AS overdue, ${READS_LOGS} AS readsLogs`;
+/** The user, a position, now, and a limit are the parameters. */
+const PAGE = `inbox i FORCE INDEX (ix_inbox_state) JOIN messages m ON m.msg_id = i.msg_id
+  WHERE i.user_id = ? AND i.state = ${INBOX_STATE.pending} AND i.position > ? AND i.expires_at > ?
+  ORDER BY i.position LIMIT ?`;
+
 export class InboxPages {
   constructor(private readonly db: Database) {}
 
-  /** Counts by the head of the inbox; only what is overdue is really counted. */
+  /** Counts by the head of the inbox. */
   async count(userId: string, now: number): Promise<InboxCount> {
-    const [row] = await this.db.select<{ pending: number; overdue: number }>(
-      `SELECT h.pending, (
-         SELECT COUNT(*) FROM inbox FORCE INDEX (ix_inbox_expiry)
-         WHERE user_id = ? AND state = ? AND expires_at <= ?) AS overdue
-       FROM inbox_heads h WHERE h.user_id = ?`,
-      [userId, INBOX_STATE.pending, now, userId],
+    return countOf((await this.counts(userId, now))[0]);
+  }
+
+  /** {@link page} and {@link count} in one statement when there are messages: pages are asked for all the time. */
+  async look(
+    userId: string,
+    afterPosition: number,
+    limit: number,
+    now: number,
+  ): Promise<InboxLook> {
+    const rows = await this.db.selectPrepared<PageRow & CountRow>(
+      `SELECT STRAIGHT_JOIN ${COUNTS}, i.position, ${MESSAGE_COLUMNS} FROM ${PAGE}`,
+      [...[userId, userId, now, userId], ...[userId, afterPosition, now, limit + 1]],
     );
-    if (!row) return { waiting: 0, overdue: 0 };
-    return { waiting: Math.max(0, row.pending - row.overdue), overdue: row.overdue };
+    const [counts] = rows.length > 0 ? rows : await this.counts(userId, now);
+    return {
+      ...pageOf(rows, limit),
+      ...countOf(counts),
+      readsLogs: counts?.readsLogs === 1,
+    };
+  }
+
+  private counts(userId: string, now: number): Promise<CountRow[]> {
+    return this.db.selectPrepared(`SELECT ${COUNTS}`, [userId, userId, now, userId]);
   }
 
   /** The place of a message in the inbox, whatever has become of it since; `undefined`: never there. */
@@ -54,21 +95,11 @@ export class InboxPages {
     limit: number,
     now: number,
   ): Promise<InboxPage> {
-    const rows = await this.db.select<MessageRow & { position: number }>(
-      `SELECT STRAIGHT_JOIN i.position, ${MESSAGE_COLUMNS}
-       FROM inbox i FORCE INDEX (ix_inbox_state) JOIN messages m ON m.msg_id = i.msg_id
-       WHERE i.user_id = ? AND i.state = ? AND i.position > ? AND i.expires_at > ?
-       ORDER BY i.position LIMIT ?`,
-      [userId, INBOX_STATE.pending, afterPosition, now, limit + 1],
+    const rows = await this.db.selectPrepared<PageRow>(
+      `SELECT STRAIGHT_JOIN i.position, ${MESSAGE_COLUMNS} FROM ${PAGE}`,
+      [userId, afterPosition, now, limit + 1],
     );
-    const items = rows
-      .slice(0, limit)
-      .map((row) => ({ position: row.position, message: toMessage(row) }));
-    return {
-      items: inSequenceOrder(items),
-      last: items.at(-1),
-      hasMore: rows.length > limit,
-    };
+    return pageOf(rows, limit);
   }
 
   /** The senders' times of the longest and of the shortest waiting message; `undefined` when nothing waits. */
@@ -96,4 +127,21 @@ export class InboxPages {
     );
     return row?.timestamp;
   }
+}
+
+function countOf(row: CountRow | undefined): InboxCount {
+  const overdue = row?.overdue ?? 0;
+  return { waiting: Math.max(0, (row?.pending ?? 0) - overdue), overdue };
+}
+
+/** Of the rows of a page and the one after it. */
+function pageOf(rows: readonly PageRow[], limit: number): InboxPage {
+  const items = rows
+    .slice(0, limit)
+    .map((row) => ({ position: row.position, message: toMessage(row) }));
+  return {
+    items: inSequenceOrder(items),
+    last: items.at(-1),
+    hasMore: rows.length > limit,
+  };
 }

@@ -1,6 +1,7 @@
 /** Rows of `messages`: written once for each `msg_id`, read back as messages. */
 import type { Delivery } from '../../domain/inbox';
 import { groupConversation, privateConversation } from '../../domain/ids';
+import type { ConversationType } from '../../domain/ids';
 import type { ContentEncoding, SequencedMessage } from '../../domain/message';
 import { chunks } from './chunks';
 import type { Queryable } from './database';
@@ -8,10 +9,11 @@ import { erasedAmong } from './erased-messages';
 
 export interface MessageRow {
   msg_id: string;
-  conversation_type: 'private' | 'group';
-  conversation_key: string;
+  /** `null` for a private message. */
+  group_id: string | null;
   sequence_number: number;
   sender_id: string;
+  /** `null` for a group message. */
   recipient_id: string | null;
   content: string;
   content_encoding: ContentEncoding;
@@ -22,9 +24,9 @@ export interface MessageRow {
 }
 
 /** Columns of {@link MessageRow}, of the table named `m`. */
-export const MESSAGE_COLUMNS = `m.msg_id, m.conversation_type, m.conversation_key, m.sequence_number,
-  m.sender_id, m.recipient_id, m.content, m.content_encoding, m.metadata, m.timestamp, m.created_at,
-  m.erased_at`;
+export const MESSAGE_COLUMNS = `m.msg_id, IF(m.recipient_id IS NULL, m.conversation_key, NULL) AS group_id,
+  m.sequence_number, m.sender_id, m.recipient_id, m.content, m.content_encoding, m.metadata, m.timestamp,
+  m.created_at, m.erased_at`;
 
 /** What carries a message to insert; it is delivered already when there are devices. */
 export interface MessageCarrier {
@@ -164,7 +166,7 @@ export function toMessage(row: MessageRow): SequencedMessage {
     senderId: row.sender_id,
     conversation:
       row.recipient_id === null
-        ? groupConversation(row.conversation_key)
+        ? groupConversation(row.group_id ?? '')
         : privateConversation(row.sender_id, row.recipient_id),
     recipientId: row.recipient_id ?? undefined,
     content: row.content,
@@ -207,12 +209,18 @@ function toRow({ message, deliveredAt, devices }: MessageCarrier): (string | num
   ];
 }
 
-type Name = Pick<MessageRow, 'msg_id' | 'sender_id' | 'conversation_type' | 'conversation_key'>;
+/** Whose message it is, and of which conversation. */
+export interface MessageName {
+  msg_id: string;
+  sender_id: string;
+  conversation_type: ConversationType;
+  conversation_key: string;
+}
 
-async function readNames(tx: Queryable, ids: readonly string[]): Promise<Map<string, Name>> {
-  const names = new Map<string, Name>();
+async function readNames(tx: Queryable, ids: readonly string[]): Promise<Map<string, MessageName>> {
+  const names = new Map<string, MessageName>();
   for (const piece of chunks(ids)) {
-    const rows = await tx.select<Name>(
+    const rows = await tx.select<MessageName>(
       'SELECT msg_id, sender_id, conversation_type, conversation_key FROM messages WHERE msg_id IN (?)',
       [piece],
     );
@@ -221,7 +229,7 @@ async function readNames(tx: Queryable, ids: readonly string[]): Promise<Map<str
   return names;
 }
 
-function isSameMessage(message: SequencedMessage, stored: Name | undefined): boolean {
+function isSameMessage(message: SequencedMessage, stored: MessageName | undefined): boolean {
   return (
     stored?.sender_id === message.senderId &&
     stored.conversation_type === message.conversation.type &&

@@ -9,7 +9,7 @@ import { ImError } from '../../domain/errors';
 import type { Endpoint, Reply } from './endpoint';
 import { Problem } from './problem';
 import type { RateLimits } from './rate-limits';
-import type { TokenVerifier } from './token-verifier';
+import type { Caller, TokenVerifier } from './token-verifier';
 
 export interface ClientApiOptions {
   readonly endpoints: readonly Endpoint[];
@@ -62,11 +62,9 @@ function admitted(inFlight: { count: number }, max: number): Middleware {
 }
 
 function answered(endpoint: Endpoint, options: ClientApiOptions, readBody: Middleware): Middleware {
-  const { limits, tokens, erased, deadlineMs, stallMs } = options;
+  const { erased, deadlineMs, stallMs } = options;
   return async (ctx) => {
-    await limits.takeForAddress(ctx);
-    const caller = await tokens.verify(ctx.headers.authorization);
-    await limits.takeForUser(ctx, caller.userId);
+    const caller = await identified(ctx, options);
     if (erased.has(caller.userId) && !endpoint.path.startsWith(FOR_THE_ERASED)) {
       throw new Problem('FORBIDDEN', 'the user was erased');
     }
@@ -82,10 +80,33 @@ function answered(endpoint: Endpoint, options: ClientApiOptions, readBody: Middl
       deadlineMs,
     );
     ctx.status = reply.status;
-    ctx.set({ ...reply.headers });
-    ctx.body = reply.body;
-    if (reply.body instanceof Readable) endWith(reply.body, ctx, stallMs);
+    if (reply.headers) ctx.set(reply.headers);
+    if (reply.body instanceof Readable) {
+      ctx.body = reply.body;
+      endWith(reply.body, ctx, stallMs);
+    } else {
+      ctx.type = 'json';
+      // As text, because Koa and its compression would write an object out each time they ask its length.
+      ctx.body = JSON.stringify(reply.body);
+    }
   };
+}
+
+/** Who calls, within the limits. The address's comes first: checking tokens is work for us. */
+async function identified(
+  ctx: Context,
+  { limits, tokens }: Pick<ClientApiOptions, 'limits' | 'tokens'>,
+): Promise<Caller> {
+  const { authorization } = ctx.headers;
+  const known = tokens.remembered(authorization);
+  if (known) {
+    await limits.takeForBoth(ctx, known.userId);
+    return known;
+  }
+  await limits.takeForAddress(ctx);
+  const caller = await tokens.verify(authorization);
+  await limits.takeForUser(ctx, caller.userId);
+  return caller;
 }
 
 /**

@@ -3,6 +3,7 @@ import { readFile, stat } from 'node:fs/promises';
 import type * as Jose from 'jose' with { 'resolution-mode': 'import' };
 import { messageOf } from '../../domain/errors';
 import type { Logger } from '../../logger';
+import type { TokenKeys } from './token-keys';
 
 /** The file is looked at no more often than this, ms. */
 const LOOK_AGAIN_MS = 1_000;
@@ -15,22 +16,33 @@ export async function jwksFromFile(
   jose: typeof Jose,
   path: string,
   log: Logger,
-): Promise<Jose.JWTVerifyGetKey> {
+): Promise<TokenKeys> {
   let { keys, modified } = await load(jose, path);
   let lookedAt = Date.now();
   let broken = false;
-  return async (header, token) => {
-    if (Date.now() - lookedAt > LOOK_AGAIN_MS) {
-      lookedAt = Date.now();
-      try {
-        if ((await stat(path)).mtimeMs !== modified) ({ keys, modified } = await load(jose, path));
-        broken = false;
-      } catch (error) {
-        if (!broken) log.error({ path, err: messageOf(error) }, 'JWKS not read; the old one stays');
-        broken = true;
+  let version = 0;
+  const mustLook = (): boolean => Date.now() - lookedAt > LOOK_AGAIN_MS;
+
+  async function lookAgain(): Promise<void> {
+    lookedAt = Date.now();
+    try {
+      if ((await stat(path)).mtimeMs !== modified) {
+        ({ keys, modified } = await load(jose, path));
+        version += 1;
       }
+      broken = false;
+    } catch (error) {
+      if (!broken) log.error({ path, err: messageOf(error) }, 'JWKS not read; the old one stays');
+      broken = true;
     }
-    return keys(header, token);
+  }
+
+  return {
+    keys: async (header, token) => {
+      if (mustLook()) await lookAgain();
+      return keys(header, token);
+    },
+    version: () => (mustLook() ? undefined : version),
   };
 }
 

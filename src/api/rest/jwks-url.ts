@@ -5,6 +5,7 @@
 import type * as Jose from 'jose' with { 'resolution-mode': 'import' };
 import { messageOf } from '../../domain/errors';
 import type { Logger } from '../../logger';
+import type { TokenKeys } from './token-keys';
 
 /** How long an issuer may take to give its keys, ms. */
 const DEADLINE_MS = 3_000;
@@ -17,12 +18,15 @@ const RETRY_MS = 10_000;
 /** An unknown key id fetches no more often than this, ms: made-up ones must not flood the issuer. */
 const COOLDOWN_MS = 10_000;
 
-export function jwksFromUrl(jose: typeof Jose, url: URL, log: Logger): Jose.JWTVerifyGetKey {
+export function jwksFromUrl(jose: typeof Jose, url: URL, log: Logger): TokenKeys {
+  // jose notes here when it fetched, whoever had it do so.
+  const fetched: { uat?: number } = {};
   const remote = jose.createRemoteJWKSet(url, {
     timeoutDuration: DEADLINE_MS,
     cooldownDuration: COOLDOWN_MS,
     // When they are too old is decided here.
     cacheMaxAge: Infinity,
+    [jose.jwksCache]: fetched as Jose.JWKSCacheInput,
   });
   let [fetchedAt, askedAt] = [0, 0];
 
@@ -32,17 +36,22 @@ export function jwksFromUrl(jose: typeof Jose, url: URL, log: Logger): Jose.JWTV
     fetchedAt = now;
   }
 
-  return async (header, token) => {
-    const now = Date.now();
-    const age = now - fetchedAt;
-    if (age > MAX_STALE_MS) await fetchAgain(now);
-    else if (age > MAX_AGE_MS && now - askedAt > RETRY_MS) {
-      try {
-        await fetchAgain(now);
-      } catch (error) {
-        log.error({ err: messageOf(error) }, 'JWKS not fetched; the old one stays');
+  const isStale = (now: number): boolean => now - fetchedAt > MAX_STALE_MS;
+  const isDue = (now: number): boolean => now - fetchedAt > MAX_AGE_MS && now - askedAt > RETRY_MS;
+
+  return {
+    keys: async (header, token) => {
+      const now = Date.now();
+      if (isStale(now)) await fetchAgain(now);
+      else if (isDue(now)) {
+        try {
+          await fetchAgain(now);
+        } catch (error) {
+          log.error({ err: messageOf(error) }, 'JWKS not fetched; the old one stays');
+        }
       }
-    }
-    return remote(header, token);
+      return remote(header, token);
+    },
+    version: () => (isStale(Date.now()) || isDue(Date.now()) ? undefined : fetched.uat),
   };
 }

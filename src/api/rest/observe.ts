@@ -33,7 +33,9 @@ export function observe({ metrics, log }: { metrics: Metrics; log: Logger }): Mi
     const traceId = TRACEPARENT.exec(ctx.get('traceparent'))?.[1];
     ctx.set('X-Request-Id', requestId);
     const base = { requestId, traceId, method: methodOf(ctx) };
-    started.publish({ ...base, route: '', status: 0, durationMs: 0 } satisfies RequestTrace);
+    if (started.hasSubscribers) {
+      started.publish({ ...base, route: '', status: 0, durationMs: 0 } satisfies RequestTrace);
+    }
     try {
       await next();
       requireAnswer(ctx);
@@ -44,7 +46,9 @@ export function observe({ metrics, log }: { metrics: Metrics; log: Logger }): Mi
     const route = routeOf(ctx);
     const { status } = ctx;
     metrics.httpDuration.observe({ method: base.method, route, status }, durationMs / 1000);
-    ended.publish({ ...base, route, status, durationMs } satisfies RequestTrace);
+    if (ended.hasSubscribers) {
+      ended.publish({ ...base, route, status, durationMs } satisfies RequestTrace);
+    }
     log.debug({ ...base, route, status, ms: Math.round(durationMs) }, 'request');
   };
 }

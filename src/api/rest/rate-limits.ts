@@ -4,7 +4,7 @@
  */
 import type { Context } from 'koa';
 import { WINDOW_MS } from '../../activities/redis/rate-limiter';
-import type { Allowance, RateLimiter } from '../../activities/redis/rate-limiter';
+import type { Allowance, RateLimiter, Take } from '../../activities/redis/rate-limiter';
 import { messageOf } from '../../domain/errors';
 import type { Logger } from '../../logger';
 import type { Metrics } from '../../metrics';
@@ -24,32 +24,48 @@ export class RateLimits {
 
   /** Throws RATE_LIMITED when the address of the request has used up its allowance. */
   async takeForAddress(ctx: Context): Promise<void> {
-    await this.take(ctx, 'address', networkOf(ctx.ip), this.options.perAddress);
+    await this.take(ctx, [this.ofAddress(ctx)]);
   }
 
   /** Throws RATE_LIMITED when the user has used up theirs. */
   async takeForUser(ctx: Context, userId: string): Promise<void> {
-    await this.take(ctx, 'user', userId, this.options.perUser);
+    await this.take(ctx, [this.ofUser(userId)]);
   }
 
-  private async take(
-    ctx: Context,
-    kind: 'user' | 'address',
-    caller: string,
-    limit: number,
-  ): Promise<void> {
-    if (limit === 0) return;
-    let allowance: Allowance;
+  /** Both, one after the other, in one step. */
+  async takeForBoth(ctx: Context, userId: string): Promise<void> {
+    await this.take(ctx, [this.ofAddress(ctx), this.ofUser(userId)]);
+  }
+
+  private ofAddress(ctx: Context): Take {
+    return { kind: 'address', caller: networkOf(ctx.ip), limit: this.options.perAddress };
+  }
+
+  private ofUser(userId: string): Take {
+    return { kind: 'user', caller: userId, limit: this.options.perUser };
+  }
+
+  private async take(ctx: Context, all: readonly Take[]): Promise<void> {
+    const { limiter, metrics, log } = this.options;
+    const takes = all.filter(({ limit }) => limit > 0);
+    if (takes.length === 0) return;
+    let allowances: readonly (Allowance | undefined)[];
     try {
-      allowance = await this.options.limiter.take(kind, caller, limit);
+      allowances = await limiter.take(takes);
     } catch (error) {
-      this.options.metrics.rateLimitSkipped.inc();
-      this.options.log.debug({ err: messageOf(error) }, 'rate limit not checked');
+      metrics.rateLimitSkipped.inc();
+      log.debug({ err: messageOf(error) }, 'rate limit not checked');
       return;
     }
+    takes.forEach((take, i) => this.hold(ctx, take, allowances[i]));
+  }
+
+  private hold(ctx: Context, { kind, limit }: Take, allowance: Allowance | undefined): void {
+    const { metrics } = this.options;
+    if (!allowance) return metrics.rateLimitSkipped.inc();
     if (kind === 'user' || !allowance.allowed) describe(ctx, kind, allowance);
     if (allowance.allowed) return;
-    this.options.metrics.rateLimited.inc({ kind });
+    metrics.rateLimited.inc({ kind });
     throw new Problem('RATE_LIMITED', `more than ${limit} requests a minute from one ${kind}`, {
       'retry-after': seconds(allowance.retryMs),
     });

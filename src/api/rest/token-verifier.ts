@@ -4,16 +4,16 @@
  * The algorithms are fixed by which of the two is configured: a public key can never be taken for a
  * secret, and `none` is never on the list.
  */
-import { createSecretKey } from 'node:crypto';
-import type { KeyObject } from 'node:crypto';
 // jose ships ES modules only, which CommonJS reaches by import() alone.
 import type * as Jose from 'jose' with { 'resolution-mode': 'import' };
+import { LRUCache } from 'lru-cache';
 import { idProblem, MAX_USER_ID_BYTES } from '../../domain/ids';
 import { ImError } from '../../domain/errors';
+import { sha256 } from '../../domain/sha256';
 import type { Logger } from '../../logger';
-import { jwksFromFile } from './jwks-file';
-import { jwksFromUrl } from './jwks-url';
 import { Problem } from './problem';
+import { tokenKeys } from './token-keys';
+import type { TokenKeys } from './token-keys';
 
 export const SCOPES = ['im:compliance', 'im:operator'] as const;
 export type Scope = (typeof SCOPES)[number];
@@ -36,20 +36,43 @@ export interface TokenOptions {
 
 export const SECRET_ALGORITHMS = ['HS256'];
 export const KEY_ALGORITHMS = ['RS256', 'ES256', 'EdDSA'];
+/** Callers remembered, about 500 bytes each. */
+const MAX_REMEMBERED = 20_000;
 
-type Keys = KeyObject | Jose.JWTVerifyGetKey;
+/** Who a token named when it was verified. */
+interface Verified {
+  readonly caller: Caller;
+  /** When it expires, unix seconds. */
+  readonly exp: number;
+  /** Of the keys that it was verified with. */
+  readonly version: number;
+}
 
 export class TokenVerifier {
+  /** By the token's hash: what a dump of our memory shows opens nothing. */
+  private readonly verified = new LRUCache<string, Verified>({ max: MAX_REMEMBERED });
+
   private constructor(
     private readonly jose: typeof Jose,
-    private readonly keys: Keys,
+    private readonly keys: TokenKeys,
     private readonly options: TokenOptions,
   ) {}
 
   /** Rejects when the file of a JWKS cannot be read; a URL is asked when the first token comes. */
   static async create(options: TokenOptions): Promise<TokenVerifier> {
     const jose = await import('jose');
-    return new TokenVerifier(jose, await keysOf(jose, options), options);
+    return new TokenVerifier(jose, await tokenKeys(jose, options), options);
+  }
+
+  /**
+   * The caller named by an Authorization header that was verified before, by the keys that count now,
+   * and has not expired.
+   */
+  remembered(header: string | undefined): Caller | undefined {
+    if (header === undefined) return undefined;
+    const known = this.verified.get(nameOf(header));
+    if (!known || known.version !== this.keys.version()) return undefined;
+    return this.hasExpired(known) ? undefined : known.caller;
   }
 
   /**
@@ -58,12 +81,13 @@ export class TokenVerifier {
    */
   async verify(header: string | undefined): Promise<Caller> {
     const token = /^Bearer ([\w-]+\.[\w-]+\.[\w-]+)$/i.exec(header ?? '')?.[1];
-    if (!token) {
+    if (header === undefined || !token) {
       throw unauthenticated(
         'a bearer token is needed',
         header === undefined ? '' : 'invalid_request',
       );
     }
+    const version = this.keys.version();
     const { payload } = await this.check(token);
     // Signed or not, a claim can be anything.
     const { sub, scope } = payload as Record<string, unknown>;
@@ -71,11 +95,22 @@ export class TokenVerifier {
       throw unauthenticated('sub is not the id of a user', 'invalid_token');
     }
     const words = typeof scope === 'string' ? scope.split(' ') : [];
-    return { userId: sub, scopes: new Set(SCOPES.filter((known) => words.includes(known))) };
+    const caller = { userId: sub, scopes: new Set(SCOPES.filter((each) => words.includes(each))) };
+    // Keys that changed meanwhile may not be those that it was verified with.
+    if (version !== undefined && version === this.keys.version()) {
+      this.verified.set(nameOf(header), { caller, exp: payload.exp ?? 0, version });
+    }
+    return caller;
+  }
+
+  /** As jose sees it. */
+  private hasExpired({ exp }: Verified): boolean {
+    return exp <= Math.floor(Date.now() / 1_000) - this.options.clockToleranceS;
   }
 
   private async check(token: string): Promise<Jose.JWTVerifyResult> {
-    const { jose, keys, options } = this;
+    const { jose, options } = this;
+    const { keys } = this.keys;
     const rules = {
       algorithms: options.jwks ? KEY_ALGORITHMS : SECRET_ALGORITHMS,
       issuer: options.issuer,
@@ -108,11 +143,8 @@ export class TokenVerifier {
   }
 }
 
-async function keysOf(jose: typeof Jose, { jwks, secret, log }: TokenOptions): Promise<Keys> {
-  // Once: of plain bytes jose would make a key for each token.
-  if (!jwks) return createSecretKey(Buffer.from(secret));
-  if (!/^https?:/.test(jwks)) return jwksFromFile(jose, jwks, log);
-  return jwksFromUrl(jose, new URL(jwks), log);
+function nameOf(header: string): string {
+  return sha256(header, 'base64');
 }
 
 /** Why a token is refused, in words that tell nothing about the token itself. */
