@@ -283,7 +283,7 @@ describe('content at rest', () => {
       'private_msg.dlq',
       'redis',
     ]);
-  }, 300_000);
+  }, 600_000);
 
   it('with encryption on is found in no file of any server, though ids are; deleted, no table or key has those', async () => {
     const canary = unique('canary-sealed');
@@ -321,5 +321,5 @@ describe('content at rest', () => {
       1_000,
       async () => (await searchFiles(logs, 'server listens')).hits.length > 0,
     );
-  }, 300_000);
+  }, 600_000);
 });

@@ -39,6 +39,7 @@ export function mysqlServer({ layout, ports }: ServerContext): NativeServer {
   // Its own: a server that starts deletes the temporary tables of others in the same folder.
   const temporary = join(layout.run, 'mysql-tmp');
   const asRoot = process.getuid?.() === 0 ? ['--user=root'] : [];
+  const own = [...asRoot, `--tmpdir=${temporary}`];
 
   function program(): string {
     const file = which('mariadbd', 'mysqld');
@@ -59,16 +60,15 @@ export function mysqlServer({ layout, ports }: ServerContext): NativeServer {
     async prepare() {
       writeFileSync(initFile, `${INIT_SQL}\n`);
       mkdirSync(temporary, { recursive: true });
-      await buildOnce(data, (draft) => createDataDirectory(program(), draft, asRoot));
+      await buildOnce(data, (draft) => createDataDirectory(program(), draft, own));
     },
 
     command(): Promise<Command> {
       const options = [
         '--no-defaults',
-        ...asRoot,
+        ...own,
         `--datadir=${data}`,
         `--init-file=${initFile}`,
-        `--tmpdir=${temporary}`,
         `--port=${ports.mysql}`,
         '--bind-address=127.0.0.1',
         `--socket=${socketPath(data)}`,
@@ -97,10 +97,10 @@ export function mysqlServer({ layout, ports }: ServerContext): NativeServer {
 async function createDataDirectory(
   program: string,
   dir: string,
-  asRoot: readonly string[],
+  own: readonly string[],
 ): Promise<void> {
   const options = { timeoutMs: 120_000, env: serverEnvironment() };
-  const common = ['--no-defaults', ...asRoot, `--datadir=${dir}`];
+  const common = ['--no-defaults', ...own, `--datadir=${dir}`];
   if (!(await run(program, ['--version'], options)).includes('MariaDB')) {
     await run(program, [...common, '--initialize-insecure'], options);
     return;
