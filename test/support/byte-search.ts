@@ -9,6 +9,7 @@ export async function searchFiles(
   needle: string,
   skip: (path: string) => boolean = () => false,
 ): Promise<{ hits: string[]; read: number }> {
+  if (needle === '') throw new Error('nothing to look for');
   const hits: string[] = [];
   let read = 0;
   for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
