@@ -21,7 +21,12 @@ const MAX_QUEUED = 50_000;
 export interface DeliveryTriggerDeps {
   readonly presence: Pick<Presence, 'lookupMany' | 'cached' | 'onAppear' | 'onVanish'>;
   readonly mailbox: Pick<Mailbox, 'appeared' | 'vanished'>;
-  readonly requests: { request(userId: string): void; forget(userId: string): void };
+  readonly requests: {
+    request(userId: string): void;
+    /** For a user who has come anew. */
+    requestAnew(userId: string): void;
+    forget(userId: string): void;
+  };
   /** Whether this worker answers for the user. */
   readonly owns: (userId: string) => boolean;
   readonly now: () => number;
@@ -91,13 +96,18 @@ export class DeliveryTrigger {
     }
   }
 
+  private async appeared(users: readonly string[], at: number): Promise<void> {
+    const waiting = await this.deps.mailbox.appeared(users, at);
+    for (const userId of waiting) this.deps.requests.requestAnew(userId);
+  }
+
   private async note(sightings: readonly Sighting[]): Promise<void> {
     for (const run of runsOf(sightings)) {
       const users = [...new Set(run.map(({ userId }) => userId))];
       const times = run.map(({ at }) => at);
       // Dated so that a doubt makes a message come again, not stay away.
       if (!run[0]?.isPresent) await this.deps.mailbox.vanished(users, Math.min(...times));
-      else this.awoken(await this.deps.mailbox.appeared(users, Math.max(...times)));
+      else await this.appeared(users, Math.max(...times));
     }
   }
 }

@@ -22,6 +22,7 @@ import { sweepReceipts } from '../routing/sweep-receipts';
 import type { ReceiptSweepDeps } from '../routing/sweep-receipts';
 import { sweepInboxes } from '../routing/sweep-inboxes';
 import type { SweepDeps } from '../routing/sweep-inboxes';
+import type { DeliveryRequests } from './delivery-requests';
 
 /** Well below the heartbeat time-outs of the workflows, ms. */
 const HEARTBEAT_MS = 2_000;
@@ -31,7 +32,8 @@ const FIRST_PAGE_MS = 3_000;
 export interface ActivityDeps extends SweepDeps, ReceiptSweepDeps {
   readonly publisher: ReceiptPublisher;
   readonly delivery: InboxDelivery;
-  readonly requests: SweepDeps['requests'] & { forget(userId: string): void };
+  readonly requests: SweepDeps['requests'] &
+    Pick<DeliveryRequests, 'forget' | 'reached' | 'unreachable'>;
   readonly mailbox: Pick<Mailbox, 'recordFailure'>;
   readonly userKeys: RewrapDeps;
   readonly retention: RetentionActivities;
@@ -97,6 +99,8 @@ async function deliverPage(
   try {
     const page = await delivery.deliverPage(requireUser(userId), cancellationSignal(), pushMs);
     left = page.pending > 0;
+    if (page.outcome === 'unreachable') requests.unreachable(userId);
+    else requests.reached(userId);
     return page;
   } finally {
     // What is left the sweep may ask for again.

@@ -8,8 +8,10 @@ import type { Logger } from '../logger';
 export interface DebouncedCallsOptions {
   /** One call for a key; has its own deadline. A call that fails is left to the sweep. */
   readonly call: (key: string) => Promise<void>;
-  /** Time between two calls for one key, ms. */
-  readonly pauseMs: number;
+  /** Time between two calls for one key, ms; asked when a call begins. */
+  readonly pauseMs: (key: string) => number;
+  /** The same of a key that {@link DebouncedCalls.shorten} was called for, ms. */
+  readonly shortestMs: number;
   /** Calls at once: a Temporal server on two cores takes about 100 a second (architecture §2). */
   readonly concurrency: number;
   /** Keys with a call under way or within their pause; beyond it requests are dropped. */
@@ -18,9 +20,16 @@ export interface DebouncedCallsOptions {
   readonly log: Logger;
 }
 
+/** A key that is not to be called for now. */
+interface Recent {
+  /** It was requested again meanwhile. */
+  again: boolean;
+  /** Since its call began, by `performance.now()`; until then it waits for its turn. */
+  pause?: { readonly since: number; timer: NodeJS.Timeout };
+}
+
 export class DebouncedCalls {
-  /** Keys that are not to be called for now; true when they were requested again meanwhile. */
-  private readonly recent = new Map<string, { again: boolean; timer?: NodeJS.Timeout }>();
+  private readonly recent = new Map<string, Recent>();
   private readonly queue: string[] = [];
   private readonly calls = new Set<Promise<void>>();
   private closed = false;
@@ -44,6 +53,15 @@ export class DebouncedCalls {
     this.next();
   }
 
+  /** Makes a key that waits for its pause to end wait for the shortest one alone. */
+  shorten(key: string): void {
+    const pause = this.recent.get(key)?.pause;
+    if (!pause) return;
+    clearTimeout(pause.timer);
+    const left = pause.since + this.options.shortestMs - performance.now();
+    pause.timer = setTimeout(() => this.afterPause(key), Math.max(left, 0));
+  }
+
   /** Whether a call for the key waits, is under way, or has just ended. */
   has(key: string): boolean {
     return this.recent.has(key);
@@ -53,7 +71,7 @@ export class DebouncedCalls {
   async close(): Promise<void> {
     this.closed = true;
     this.queue.length = 0;
-    for (const { timer } of this.recent.values()) clearTimeout(timer);
+    for (const { pause } of this.recent.values()) clearTimeout(pause?.timer);
     await Promise.all(this.calls);
   }
 
@@ -70,8 +88,8 @@ export class DebouncedCalls {
 
   private async call(key: string): Promise<void> {
     // What is requested from here on may have come too late for this call.
-    const timer = setTimeout(() => this.afterPause(key), this.options.pauseMs);
-    this.recent.set(key, { again: false, timer });
+    const timer = setTimeout(() => this.afterPause(key), this.options.pauseMs(key));
+    this.recent.set(key, { again: false, pause: { since: performance.now(), timer } });
     try {
       await this.options.call(key);
     } catch (error) {

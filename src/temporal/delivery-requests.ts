@@ -1,7 +1,8 @@
 /**
  * Requests for `offlineDelivery`, debounced: for one user the first goes out at once, those that
- * follow become one a second at most. So calls to Temporal grow with users, not with messages.
- * A request that is dropped, or that Temporal does not take, is made again by the sweep.
+ * follow become one a second at most. So calls to Temporal grow with users, not with messages. A user
+ * whose gateways take nothing has a delivery that tries again by itself: messages that go on coming
+ * for them ask more rarely still, until they are reached or come anew. A request that is dropped, or that Temporal does not take, is made again by the sweep.
  */
 import { LRUCache } from 'lru-cache';
 import { WorkflowIdConflictPolicy } from '@temporalio/client';
@@ -15,6 +16,10 @@ import { DebouncedCalls } from './debounced-calls';
 
 /** Time between two calls for one user, ms. */
 const DEBOUNCE_MS = 1_000;
+/** The same while the user's gateways take nothing: the longest pause of the delivery itself. */
+const FAILING_DEBOUNCE_MS = 16_000;
+/** How long a page that nobody took counts, ms. */
+const FAILING_MS = 60_000;
 /** Users with a request under way or within their debounce time; beyond it requests are dropped. */
 const MAX_USERS = 50_000;
 /** Calls at once: a Temporal server on two cores takes about 100 a second (architecture §2). */
@@ -37,6 +42,7 @@ export interface DeliveryRequestsOptions {
 export class DeliveryRequests {
   private readonly calls: DebouncedCalls;
   private readonly asked = new LRUCache<string, true>({ max: MAX_USERS, ttl: TRUST_MS });
+  private readonly failing = new LRUCache<string, true>({ max: MAX_USERS, ttl: FAILING_MS });
 
   constructor(private readonly options: DeliveryRequestsOptions) {
     this.calls = new DebouncedCalls({
@@ -44,7 +50,8 @@ export class DeliveryRequests {
         await this.start(userId);
         this.asked.set(userId, true);
       },
-      pauseMs: DEBOUNCE_MS,
+      pauseMs: (userId) => (this.failing.has(userId) ? FAILING_DEBOUNCE_MS : DEBOUNCE_MS),
+      shortestMs: DEBOUNCE_MS,
       concurrency: CONCURRENCY,
       maxKeys: MAX_USERS,
       dropped: () => options.metrics.deliveryStarts.inc({ outcome: 'dropped' }),
@@ -55,6 +62,22 @@ export class DeliveryRequests {
   /** Asks for a user's delivery; returns at once and never throws. */
   request(userId: string): void {
     this.calls.request(userId);
+  }
+
+  /** As {@link request}, for a user who has come anew: their gateway may be another. */
+  requestAnew(userId: string): void {
+    this.reached(userId);
+    this.calls.request(userId);
+  }
+
+  /** The user is present, and no gateway took what waits for them. */
+  unreachable(userId: string): void {
+    this.failing.set(userId, true);
+  }
+
+  /** The user's gateways take messages, as far as we know. */
+  reached(userId: string): void {
+    if (this.failing.delete(userId)) this.calls.shorten(userId);
   }
 
   /** The user's delivery left something, or something new happened: what was asked for is over. */

@@ -34,7 +34,8 @@ export class ReceiptWakes {
   constructor(private readonly options: ReceiptWakesOptions) {
     this.calls = new DebouncedCalls({
       call: (senderId) => this.claimAndWake(senderId),
-      pauseMs: WAKE_PAUSE_MS,
+      pauseMs: () => WAKE_PAUSE_MS,
+      shortestMs: WAKE_PAUSE_MS,
       concurrency: CONCURRENCY,
       maxKeys: MAX_SENDERS,
       dropped: () => options.metrics.receiptWakes.inc({ outcome: 'dropped' }),

@@ -44,6 +44,33 @@ describe('requesting deliveries', () => {
     expect(new Set(calls)).toEqual(new Set(['offline-delivery/bob']));
   });
 
+  it('makes one call in 16 s for a user whose gateways take nothing, until they come anew or are reached', async () => {
+    const { calls, requests } = counting();
+    const messagesFor = async (seconds: number) => {
+      for (let i = 0; i < seconds * 10; i++) {
+        requests.request('bob');
+        await jest.advanceTimersByTimeAsync(100);
+      }
+    };
+    requests.unreachable('bob');
+    await messagesFor(33);
+    expect(calls).toHaveLength(3);
+    requests.requestAnew('bob');
+    await jest.advanceTimersByTimeAsync(1_100);
+    expect(calls).toHaveLength(4);
+    await messagesFor(3);
+    expect(calls.length).toBeGreaterThanOrEqual(6);
+
+    requests.unreachable('bob');
+    await messagesFor(2);
+    const before = calls.length;
+    await messagesFor(3);
+    expect(calls).toHaveLength(before);
+    requests.reached('bob');
+    await jest.advanceTimersByTimeAsync(1_100);
+    expect(calls).toHaveLength(before + 1);
+  });
+
   it('does not forget a request that comes during the call', async () => {
     const { calls, requests } = counting();
     requests.request('bob');

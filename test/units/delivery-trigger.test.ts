@@ -34,7 +34,11 @@ function trigger(given: { present?: string[]; pending?: string[]; owned?: string
       },
     },
     now: Date.now,
-    requests: { request: (userId) => requested.push(userId), forget: () => undefined },
+    requests: {
+      request: (userId) => requested.push(userId),
+      requestAnew: (userId) => requested.push(userId),
+      forget: () => undefined,
+    },
     owns: (userId) => given.owned?.includes(userId) ?? true,
     metrics: createMetrics(),
     log: createLogger('silent', 'test'),
