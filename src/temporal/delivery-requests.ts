@@ -28,7 +28,7 @@ const CONCURRENCY = 16;
  * How long a delivery that was asked for may wait for its turn before the sweep asks again, ms: ten
  * thousand users who come back at once are minutes of work.
  */
-const TRUST_MS = 2 * 60_000;
+const TRUST_MS = 10 * 60_000;
 /** For one call, ms. */
 const DEADLINE_MS = 3_000;
 

@@ -102,7 +102,8 @@ describe('requesting deliveries', () => {
     const { calls, requests } = counting();
     requests.request('bob');
     expect(await requests.startMissed('bob')).toBe(false);
-    await jest.advanceTimersByTimeAsync(60_000);
+    // Ten thousand who come back at once have their turns within minutes.
+    await jest.advanceTimersByTimeAsync(5 * 60_000);
     expect(await requests.startMissed('bob')).toBe(false);
     expect(calls).toHaveLength(1);
     requests.forget('bob');
