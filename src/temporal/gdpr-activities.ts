@@ -1,6 +1,8 @@
 /** The activities of the workflows about personal data, as Temporal calls them. */
 import { activityInfo, ApplicationFailure } from '@temporalio/activity';
+import { mysqlRefuses } from '../activities/mysql/database';
 import type { GdprJobs } from '../activities/mysql/gdpr-jobs';
+import { redisRefuses } from '../activities/redis/connection';
 import { STEP_FAILS, SYSTEM_AWAY, SystemAwayError } from '../domain/gdpr';
 import type { GdprJobActivities, GdprSystem } from '../domain/gdpr';
 import type { Logger } from '../logger';
@@ -54,16 +56,12 @@ function toFailure(system: GdprSystem, error: unknown, log: Logger): Application
   return ApplicationFailure.retryable(`${system} is away: ${problem}`, SYSTEM_AWAY, { system });
 }
 
-/** What Redis answers while it starts, has no master, or cannot write. */
-const REDIS_UNABLE =
-  /^(LOADING|MASTERDOWN|READONLY|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|MISCONF|BUSY|OOM)\b/;
-/** SQL states of answers about the statement itself: rights and syntax, integrity, values. */
-const MYSQL_REFUSALS = /^(42|23|22|21)/;
-
 /** Whether a server has answered, and refuses, or there is a fault in our own code. */
 function isRefusal(error: unknown): boolean {
-  const { name, message = '', sqlState } = error as Partial<Error> & { sqlState?: string };
-  if (name === 'ReplyError') return !REDIS_UNABLE.test(message);
-  if (sqlState !== undefined) return MYSQL_REFUSALS.test(sqlState);
-  return error instanceof TypeError || error instanceof RangeError;
+  return (
+    redisRefuses(error) ||
+    mysqlRefuses(error) ||
+    error instanceof TypeError ||
+    error instanceof RangeError
+  );
 }

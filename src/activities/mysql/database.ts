@@ -238,3 +238,11 @@ export function dataErrorOf(error: unknown): string | undefined {
   const { code } = error as { code?: string };
   return code !== undefined && DATA_ERRORS.has(code) ? code : undefined;
 }
+
+/** SQL states of answers about the statement itself: rights and syntax, integrity, values. */
+const REFUSALS = /^(42|23|22|21)/;
+
+/** Whether MySQL has answered, and waiting for it does not make it take the statement. */
+export function mysqlRefuses(error: unknown): boolean {
+  return REFUSALS.test((error as { sqlState?: string }).sqlState ?? '');
+}

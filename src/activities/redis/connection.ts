@@ -139,3 +139,12 @@ function instanceOf(server: string, replication: string): string {
   if (role !== 'master') throw new Error(`this Redis is a ${role}`);
   return `${runId}:${replicationId}`;
 }
+
+/** What Redis answers while it starts, has no master, or cannot write. */
+const UNABLE = /^(LOADING|MASTERDOWN|READONLY|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|MISCONF|BUSY|OOM)\b/;
+
+/** Whether Redis has answered, and waiting for it does not make it carry the command out. */
+export function redisRefuses(error: unknown): boolean {
+  const { name, message = '' } = error as Partial<Error>;
+  return name === 'ReplyError' && !UNABLE.test(message);
+}
