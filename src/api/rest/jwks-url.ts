@@ -28,16 +28,16 @@ export function jwksFromUrl(jose: typeof Jose, url: URL, log: Logger): TokenKeys
     cacheMaxAge: Infinity,
     [jose.jwksCache]: fetched as Jose.JWKSCacheInput,
   });
-  let [fetchedAt, askedAt] = [0, 0];
+  let askedAt = 0;
 
   async function fetchAgain(now: number): Promise<void> {
     askedAt = now;
     await remote.reload();
-    fetchedAt = now;
   }
 
-  const isStale = (now: number): boolean => now - fetchedAt > MAX_STALE_MS;
-  const isDue = (now: number): boolean => now - fetchedAt > MAX_AGE_MS && now - askedAt > RETRY_MS;
+  const age = (now: number): number => now - (fetched.uat ?? 0);
+  const isStale = (now: number): boolean => age(now) > MAX_STALE_MS;
+  const isDue = (now: number): boolean => age(now) > MAX_AGE_MS && now - askedAt > RETRY_MS;
 
   return {
     keys: async (header, token) => {
