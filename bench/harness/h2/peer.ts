@@ -15,6 +15,7 @@ import {
   TOP_UP_BYTES,
   windowUpdate,
 } from './frames';
+import type { OnFrame } from './frames';
 
 /** Opens the connection's window, which settings do not. */
 export const LARGE_CONNECTION_WINDOW = windowUpdate(0, LARGE_WINDOW - DEFAULT_WINDOW);
@@ -53,14 +54,7 @@ export abstract class Peer {
     this.socket.write(windowUpdate(0, bytes));
   }
 
-  private onFrame(
-    type: number,
-    flags: number,
-    streamId: number,
-    bytes: Buffer,
-    start: number,
-    end: number,
-  ): void {
+  private onFrame(...[type, flags, streamId, bytes, start, end]: Parameters<OnFrame>): void {
     switch (type) {
       case FRAME.data:
         this.count(end - start);
