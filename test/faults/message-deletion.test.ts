@@ -2,7 +2,7 @@
  * What the deletion of a message survives: its worker killed at each step, Temporal away, the consumer
  * groups read from the beginning again. Other servers away: requests-wait.test.ts.
  */
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import { createConnection } from 'mysql2/promise';
 import type { Connection } from 'mysql2/promise';
 import type { Client } from '@temporalio/client';
@@ -11,16 +11,14 @@ import type { GdprProof } from '../../src/domain/gdpr';
 import { stored, TestGroup } from '../support/groups';
 import { unique } from '../support/ids';
 import { connectKafka } from '../support/kafka';
-import { openDatabase } from '../support/mysql';
-import { freePort, ProductProcess } from '../support/processes';
-import { RestClient } from '../support/rest-client';
+import type { ProductProcess } from '../support/processes';
+import type { RestClient } from '../support/rest-client';
 import { tokenFor } from '../support/rest-client';
 import { without } from '../support/stack';
-import { startSystem } from '../support/system';
 import type { TestSystem } from '../support/system';
 import { tracesOf } from '../support/traces';
 import { waitFor } from '../support/wait';
-import { connectTemporal } from '../support/worker';
+import { startWithWorker } from '../support/worker-process';
 
 /** More than the pause of a workflow that waits, and a worker's start, ms. */
 const PATIENCE_MS = 120_000;
@@ -32,34 +30,15 @@ let db: Database;
 let redis: Redis;
 let rest: RestClient;
 let temporal: Client;
+let close: () => Promise<void>;
 
 beforeAll(async () => {
-  const workerHttp = await freePort();
-  const changes = {
+  ({ system, worker, db, redis, rest, temporal, close } = await startWithWorker({
     IM_KAFKA_CLIENT_ID: clientId,
-    IM_TEMPORAL_TASK_QUEUE: unique('queue'),
-    IM_WORKER_HTTP_PORT: String(workerHttp),
     IM_SWEEP_INTERVAL_S: '2',
-  };
-  system = await startSystem(changes);
-  worker = new ProductProcess('worker', workerHttp, {
-    ...changes,
-    USER_SERVICE_ADDRESS: system.config.USER_SERVICE_ADDRESS,
-  });
-  await worker.start();
-  db = await openDatabase();
-  redis = new Redis(system.config.REDIS_URL);
-  redis.on('error', () => undefined);
-  rest = new RestClient(`http://127.0.0.1:${system.server.httpPort}`);
-  temporal = await connectTemporal(system.config);
+  }));
 }, 120_000);
-afterAll(async () => {
-  await worker.end('SIGTERM');
-  await temporal.connection.close();
-  redis.disconnect();
-  await db.close();
-  await system.close();
-}, 60_000);
+afterAll(() => close(), 60_000);
 
 /** A message that waits, and was read: there is something of it everywhere. */
 class Doomed {

@@ -2,7 +2,7 @@
  * MySQL, Redis or Kafka away while a message is deleted, a user is erased and data is exported: what needs
  * the server waits for it and says so wherever people look, and ends as ever when it is back.
  */
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import { createConnection } from 'mysql2/promise';
 import type { Client } from '@temporalio/client';
 import type { Database } from '../../src/activities/mysql/database';
@@ -10,17 +10,15 @@ import { ErasureRows } from '../../src/activities/mysql/erasure-rows';
 import type { GdprKind, GdprProof, GdprStatus, GdprSystem } from '../../src/domain/gdpr';
 import { stored } from '../support/groups';
 import { unique } from '../support/ids';
-import { openDatabase } from '../support/mysql';
-import { freePort, ProductProcess } from '../support/processes';
-import { RestClient, tokenFor } from '../support/rest-client';
-import type { Answer } from '../support/rest-client';
+import type { ProductProcess } from '../support/processes';
+import { tokenFor } from '../support/rest-client';
+import type { Answer, RestClient } from '../support/rest-client';
 import { without } from '../support/stack';
-import { startSystem } from '../support/system';
 import type { TestSystem } from '../support/system';
 import { TemporalCli } from '../support/temporal-cli';
 import { tracesOf } from '../support/traces';
 import { waitFor } from '../support/wait';
-import { connectTemporal } from '../support/worker';
+import { startWithWorker } from '../support/worker-process';
 
 /** More than the pause of a workflow that waits, and a worker's start, ms. */
 const PATIENCE_MS = 120_000;
@@ -38,38 +36,18 @@ let redis: Redis;
 let rest: RestClient;
 let temporal: Client;
 let cli: TemporalCli;
+let close: () => Promise<void>;
 
 beforeAll(async () => {
-  const workerHttp = await freePort();
-  const changes = {
-    IM_KAFKA_CLIENT_ID: unique('im'),
-    IM_TEMPORAL_TASK_QUEUE: unique('queue'),
-    IM_WORKER_HTTP_PORT: String(workerHttp),
+  ({ system, worker, db, redis, rest, temporal, close } = await startWithWorker({
     // Requests are answered with their job after half of it.
     IM_HTTP_DEADLINE_MS: '6000',
     IM_RATE_LIMIT_USER: '0',
     IM_RATE_LIMIT_ADDRESS: '0',
-  };
-  system = await startSystem(changes);
-  worker = new ProductProcess('worker', workerHttp, {
-    ...changes,
-    USER_SERVICE_ADDRESS: system.config.USER_SERVICE_ADDRESS,
-  });
-  await worker.start();
-  db = await openDatabase();
-  redis = new Redis(system.config.REDIS_URL);
-  redis.on('error', () => undefined);
-  rest = new RestClient(`http://127.0.0.1:${system.server.httpPort}`);
-  temporal = await connectTemporal(system.config);
+  }));
   cli = new TemporalCli(system.config);
 }, 120_000);
-afterAll(async () => {
-  await worker.end('SIGTERM');
-  await temporal.connection.close();
-  redis.disconnect();
-  await db.close();
-  await system.close();
-}, 60_000);
+afterAll(() => close(), 60_000);
 
 async function asOfficer(method: string, path: string, body?: object): Promise<Answer> {
   const token = await tokenFor('officer', { scope: 'im:compliance' });

@@ -1,26 +1,16 @@
 /** Reservations and answers that go to Redis together, each of which is its own affair. */
-import { pino } from 'pino';
-import { RedisConnection } from '../../../src/activities/redis/connection';
+import type { RedisConnection } from '../../../src/activities/redis/connection';
 import { MessageStates } from '../../../src/activities/redis/message-states';
 import type { ReserveReply, ReserveRequest } from '../../../src/activities/redis/message-states';
 import { privateConversation } from '../../../src/domain/ids';
 import { unique } from '../../support/ids';
-import { testConfig } from '../../support/system';
-
-/** Counters here belong to conversations that nobody else has. */
-const GENERATION = 1;
+import { openRedis } from '../../support/redis';
 
 let redis: RedisConnection;
 let states: MessageStates;
 beforeAll(async () => {
-  redis = new RedisConnection({
-    url: testConfig().REDIS_URL,
-    deadlineMs: 5_000,
-    log: pino({ level: 'silent' }),
-    generationOf: () => Promise.resolve({ generation: GENERATION, seen: 'before' }),
-  });
+  redis = await openRedis();
   states = new MessageStates(redis, 60_000);
-  await redis.whenReady();
 });
 afterAll(async () => {
   // Whoever looks at all messages in Redis would find them.

@@ -1,21 +1,14 @@
 /** Allowances, whatever else is asked in the same turn. */
-import { pino } from 'pino';
-import { RedisConnection } from '../../../src/activities/redis/connection';
+import type { RedisConnection } from '../../../src/activities/redis/connection';
 import { RateLimiter } from '../../../src/activities/redis/rate-limiter';
 import type { Take } from '../../../src/activities/redis/rate-limiter';
 import { unique } from '../../support/ids';
-import { testConfig } from '../../support/system';
+import { openRedis } from '../../support/redis';
 
 let redis: RedisConnection;
 let limiter: RateLimiter;
 beforeAll(async () => {
-  redis = new RedisConnection({
-    url: testConfig().REDIS_URL,
-    deadlineMs: 5_000,
-    log: pino({ level: 'silent' }),
-    generationOf: () => Promise.resolve({ generation: 1, seen: 'before' }),
-  });
-  await redis.whenReady();
+  redis = await openRedis();
   limiter = new RateLimiter(redis);
 });
 afterAll(() => redis.close());

@@ -1,20 +1,13 @@
 /** What an erasure takes out of Redis, whatever else is there. */
-import { pino } from 'pino';
-import { RedisConnection } from '../../../src/activities/redis/connection';
+import type { RedisConnection } from '../../../src/activities/redis/connection';
 import { countKey } from '../../../src/activities/redis/inbox-counts';
 import { UserTraces } from '../../../src/activities/redis/user-traces';
 import { unique } from '../../support/ids';
-import { testConfig } from '../../support/system';
+import { openRedis } from '../../support/redis';
 
 let redis: RedisConnection;
 beforeAll(async () => {
-  redis = new RedisConnection({
-    url: testConfig().REDIS_URL,
-    deadlineMs: 5_000,
-    log: pino({ level: 'silent' }),
-    generationOf: () => Promise.resolve({ generation: 1, seen: 'before' }),
-  });
-  await redis.whenReady();
+  redis = await openRedis();
 });
 afterAll(() => redis.close());
 
