@@ -11,6 +11,7 @@ import { withDeadline } from '../deadline';
 import { sleep } from '../sleep';
 import { BatchRunner } from './batches';
 import type { BatchOptions } from './batches';
+import { OffsetCommits } from './offset-commits';
 
 /** A worker that was killed gives its partitions up after this, ms. */
 const SESSION_TIMEOUT_MS = 10_000;
@@ -114,15 +115,18 @@ export class TopicConsumer<R> {
       consumer.on(consumer.events.CRASH, ({ payload }) => reject(payload.error));
     });
     const watchdog = this.watchSilence(consumer);
+    const commits = new OffsetCommits(this.stopping.signal);
     try {
       const running = (async () => {
         await consumer.connect();
         await consumer.subscribe({ topic, fromBeginning: this.options.fromBeginning ?? true });
         await consumer.run({
+          autoCommit: false,
           eachBatchAutoResolve: false,
           partitionsConsumedConcurrently: this.options.concurrency,
           eachBatch: async (payload) => {
             await this.batches.run(payload);
+            await commits.commit(payload);
             this.noteLag(payload.batch.partition, Number(payload.batch.offsetLag()));
           },
         });

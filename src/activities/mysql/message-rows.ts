@@ -39,6 +39,8 @@ export interface MessageCarrier {
 export interface Inserted<E> {
   /** Entries whose messages are stored, now or before. */
   readonly kept: readonly E[];
+  /** Entries whose messages were certainly not stored before: rows were made of them. */
+  readonly written: ReadonlySet<E>;
   /**
    * Entries whose id another sender's or conversation's message has: those are not stored, and nobody
    * may be pointed to the message that is.
@@ -57,22 +59,28 @@ export async function insertMessages<E extends MessageCarrier>(
   }
   // Sorted: two transactions with the same messages then wait for each other in one direction only.
   const sorted = [...distinct.values()].sort((a, b) => compare(a.message.msgId, b.message.msgId));
+  const written = new Set<E>();
+  const doubtful: string[] = [];
   for (const piece of chunks(sorted, ({ message }) => message.content.length)) {
-    await tx.execute(
+    const { affectedRows } = await tx.execute(
       `INSERT INTO messages (msg_id, conversation_type, conversation_key, sequence_number, sender_id,
          recipient_id, content, content_encoding, metadata, timestamp, created_at, delivered_at,
          delivered_devices)
        VALUES ? ON DUPLICATE KEY UPDATE msg_id = messages.msg_id`,
       [piece.map(toRow)],
     );
+    if (affectedRows === piece.length) piece.forEach((entry) => written.add(entry));
+    else doubtful.push(...piece.map(({ message }) => message.msgId));
   }
   const erased = await dropErased(tx, [...distinct.keys()]);
   await noteEarlyReads(tx, [...distinct.keys()]);
-  const stored = await readNames(tx, [...distinct.keys()]);
+  const stored = await readNames(tx, doubtful);
+  for (const { message } of written) stored.set(message.msgId, toName(message));
   const alive = entries.filter(({ message }) => !erased.has(message.msgId));
   const isKept = ({ message }: E): boolean => isSameMessage(message, stored.get(message.msgId));
   return {
     kept: alive.filter(isKept),
+    written,
     conflicting: new Set(alive.filter((entry) => !isKept(entry))),
   };
 }
@@ -215,6 +223,15 @@ export interface MessageName {
   sender_id: string;
   conversation_type: ConversationType;
   conversation_key: string;
+}
+
+function toName({ msgId, senderId, conversation }: SequencedMessage): MessageName {
+  return {
+    msg_id: msgId,
+    sender_id: senderId,
+    conversation_type: conversation.type,
+    conversation_key: conversation.key,
+  };
 }
 
 async function readNames(tx: Queryable, ids: readonly string[]): Promise<Map<string, MessageName>> {
