@@ -7,7 +7,7 @@ import { createKafka } from './activities/kafka/client';
 import { KafkaHealth } from './activities/kafka/health';
 import { History } from './activities/kafka/history';
 import { BatchingProducer } from './activities/kafka/producer';
-import { TOPICS } from './activities/kafka/topics';
+import { TOPICS, UNORDERED } from './activities/kafka/topics';
 import { Ceilings } from './activities/mysql/ceilings';
 import { Database } from './activities/mysql/database';
 import { ErasedMessages } from './activities/mysql/erased-messages';
@@ -101,6 +101,7 @@ export async function openParts(config: Config, name: string) {
   const producer = new BatchingProducer({
     kafka,
     deadlineMs: config.IM_KAFKA_DEADLINE_MS,
+    unordered: UNORDERED,
     log,
     metrics,
   });

@@ -1,7 +1,9 @@
 /**
  * Batches by what arrives while an earlier batch is in flight: an idle coalescer runs an item at once
- * and alone, a busy one runs larger batches, and no item waits for a timer.
+ * and alone, a busy one runs larger batches. No item waits for a timer, unless batches are to be a
+ * certain time apart.
  */
+import { sleep } from './sleep';
 
 interface Entry<Item, Result> {
   readonly item: Item;
@@ -16,6 +18,8 @@ export interface CoalescerOptions<Item, Result> {
   readonly maxBatch: number;
   /** Items that may wait; {@link Coalescer.add} rejects beyond it. */
   readonly maxQueued: number;
+  /** A batch begins no sooner than this after the one before, ms: for batches that cost by the batch. */
+  readonly apartMs?: number;
 }
 
 /** The queue is full. */
@@ -51,7 +55,11 @@ export class Coalescer<Item, Result> {
     this.running = true;
     // Lets the rest of this turn's callers join the first batch.
     await Promise.resolve();
-    while (this.queue.length > 0) await this.runOne(this.take());
+    while (this.queue.length > 0) {
+      const next = performance.now() + (this.options.apartMs ?? 0);
+      await this.runOne(this.take());
+      if (performance.now() < next) await sleep(next - performance.now());
+    }
     this.running = false;
     for (const resolve of this.idle.splice(0)) resolve();
   }

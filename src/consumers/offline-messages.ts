@@ -5,7 +5,7 @@ import { TOPICS } from '../activities/kafka/topics';
 import type { MessageStore } from '../activities/mysql/message-store';
 import type { OfflineEntry } from '../domain/inbox';
 import { decodeOffline } from '../domain/records';
-import { BisectingWriter } from './bisecting-writer';
+import { BisectingWriter, GATHER_MS } from './bisecting-writer';
 
 export type ConsumerDeps = Pick<
   ConsumerOptions<never>,
@@ -28,6 +28,7 @@ export function createOfflineConsumer(
   });
   return new TopicConsumer({
     ...rest,
+    commitsApartMs: GATHER_MS,
     topic: TOPICS.offline,
     decode: decodeOffline,
     handle: (entries) => writer.add(entries),

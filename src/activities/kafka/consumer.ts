@@ -41,6 +41,8 @@ export interface ConsumerOptions<R> extends BatchOptions<R> {
   readonly groupId: string;
   /** Partitions handled at once, so that their records can share transactions. */
   readonly concurrency: number;
+  /** Shortest time between two commits, ms: how long records may gather before they are fetched. */
+  readonly commitsApartMs?: number;
   /** Where a group without offsets begins: the topic's beginning unless false, then its end. */
   readonly fromBeginning?: boolean;
   /** Called once records are read again after a time, the first included, in which some may have been missed. */
@@ -115,7 +117,7 @@ export class TopicConsumer<R> {
       consumer.on(consumer.events.CRASH, ({ payload }) => reject(payload.error));
     });
     const watchdog = this.watchSilence(consumer);
-    const commits = new OffsetCommits(this.stopping.signal);
+    const commits = new OffsetCommits(this.options.commitsApartMs ?? 0, this.stopping.signal);
     try {
       const running = (async () => {
         await consumer.connect();

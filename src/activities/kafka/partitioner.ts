@@ -4,16 +4,8 @@
  * Own code, because kafkajs reckons with a `BigInt` object for every step of every four bytes
  * (bench/NOTES.md).
  */
-import type { ICustomPartitioner } from 'kafkajs';
-
 const SEED = 0x9747b28c;
 const M = 0x5bd1e995;
-
-/** For a producer all of whose records have a key, as ours do. */
-export const keyPartitioner: ICustomPartitioner =
-  () =>
-  ({ message, partitionMetadata }) =>
-    partitionOf(message.key ?? '', partitionMetadata.length);
 
 /** The partition our producers put a key on, of a topic with that many. */
 export function partitionOf(key: string | Buffer, partitions: number): number {

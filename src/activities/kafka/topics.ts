@@ -14,6 +14,12 @@ export const TOPICS = {
   membership: 'membership_change',
 } as const;
 
+/**
+ * Topics whose records may be stored in any order, as those of delivered messages may: each has its
+ * sequence number, and is of another message.
+ */
+export const UNORDERED: ReadonlySet<string> = new Set([TOPICS.delivered]);
+
 const HOUR_MS = 60 * 60 * 1000;
 const WEEK_MS = 7 * 24 * HOUR_MS;
 /** Production's counts where no setting names them (contracts.md). */
