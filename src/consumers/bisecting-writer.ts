@@ -11,12 +11,6 @@ const MAX_BATCH = 500;
 /** Records that may wait: a chunk of each of a topic's partitions. */
 const MAX_QUEUED = 64 * MAX_BATCH;
 
-/**
- * How long records of a busy topic gather before they are fetched, ms: a transaction costs by its
- * statements more than by its records. The first records after a pause are stored at once.
- */
-export const GATHER_MS = 200;
-
 /** Why an entry is refused whose id another message has. */
 const CONFLICT = 'msg_id belongs to another message';
 

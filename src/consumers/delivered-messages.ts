@@ -4,7 +4,7 @@ import { TOPICS } from '../activities/kafka/topics';
 import type { MessageStore } from '../activities/mysql/message-store';
 import type { DeliveredEntry } from '../domain/inbox';
 import { decodeDelivered } from '../domain/records';
-import { BisectingWriter, GATHER_MS } from './bisecting-writer';
+import { BisectingWriter } from './bisecting-writer';
 import type { ConsumerDeps } from './offline-messages';
 
 export function createDeliveredConsumer(
@@ -14,7 +14,6 @@ export function createDeliveredConsumer(
   const writer = new BisectingWriter<DeliveredEntry>((entries) => messages.storeDelivered(entries));
   return new TopicConsumer({
     ...rest,
-    commitsApartMs: GATHER_MS,
     topic: TOPICS.delivered,
     decode: decodeDelivered,
     handle: (entries) => writer.add(entries),

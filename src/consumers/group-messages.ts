@@ -4,7 +4,6 @@ import { TOPICS } from '../activities/kafka/topics';
 import { decodeGroup } from '../domain/group-records';
 import type { SequencedMessage } from '../domain/message';
 import type { GroupFanout } from '../routing/group-fanout';
-import { GATHER_MS } from './bisecting-writer';
 import type { ConsumerDeps } from './offline-messages';
 
 export function createGroupConsumer(
@@ -13,7 +12,6 @@ export function createGroupConsumer(
   const { fanout, ...rest } = deps;
   return new TopicConsumer({
     ...rest,
-    commitsApartMs: GATHER_MS,
     topic: TOPICS.group,
     decode: decodeGroup,
     handle: (messages) => fanout.keep(messages),

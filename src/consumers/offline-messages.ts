@@ -5,11 +5,11 @@ import { TOPICS } from '../activities/kafka/topics';
 import type { MessageStore } from '../activities/mysql/message-store';
 import type { OfflineEntry } from '../domain/inbox';
 import { decodeOffline } from '../domain/records';
-import { BisectingWriter, GATHER_MS } from './bisecting-writer';
+import { BisectingWriter } from './bisecting-writer';
 
 export type ConsumerDeps = Pick<
   ConsumerOptions<never>,
-  'kafka' | 'groupId' | 'concurrency' | 'deadLetters' | 'log' | 'metrics'
+  'kafka' | 'groupId' | 'concurrency' | 'commitsApartMs' | 'deadLetters' | 'log' | 'metrics'
 >;
 
 /** `onStored` is called after each transaction with the users for whom something new waits. */
@@ -28,7 +28,6 @@ export function createOfflineConsumer(
   });
   return new TopicConsumer({
     ...rest,
-    commitsApartMs: GATHER_MS,
     topic: TOPICS.offline,
     decode: decodeOffline,
     handle: (entries) => writer.add(entries),

@@ -4,6 +4,7 @@
  * Own code, because kafkajs reckons with a `BigInt` object for every step of every four bytes
  * (bench/NOTES.md).
  */
+
 const SEED = 0x9747b28c;
 const M = 0x5bd1e995;
 

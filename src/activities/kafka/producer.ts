@@ -54,7 +54,8 @@ export class BatchingProducer {
   private readonly breaker: CircuitBreaker;
   private readonly connecting: Promise<void>;
   private closed = false;
-  private appends = 0;
+  /** Appends to unordered topics so far. */
+  private unorderedAppends = 0;
 
   constructor(private readonly options: ProducerOptions) {
     encodeFaster();
@@ -102,9 +103,13 @@ export class BatchingProducer {
     message,
     partitionMetadata: { length },
   }) => {
-    const isUnordered = this.options.unordered?.has(topic) ?? false;
-    return isUnordered ? this.appends % length : partitionOf(message.key ?? '', length);
+    if (this.isUnordered(topic)) return this.unorderedAppends % length;
+    return partitionOf(message.key ?? '', length);
   };
+
+  private isUnordered(topic: string): boolean {
+    return this.options.unordered?.has(topic) ?? false;
+  }
 
   private lane(topic: string): Coalescer<KafkaRecord, void> {
     let lane = this.lanes.get(topic);
@@ -124,7 +129,7 @@ export class BatchingProducer {
     // What waited behind a failed append does not wait for a deadline of its own.
     if (this.breaker.isOpen && messages.length > 1) throw new Error('an append before it failed');
     this.options.metrics.kafkaBatch.observe(messages.length);
-    this.appends += 1;
+    if (this.isUnordered(topic)) this.unorderedAppends += 1;
     try {
       await withDeadline(
         this.producer.send({ topic, messages, acks: -1, timeout: this.options.deadlineMs }),

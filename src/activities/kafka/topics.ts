@@ -15,8 +15,8 @@ export const TOPICS = {
 } as const;
 
 /**
- * Topics whose records may be stored in any order, as those of delivered messages may: each has its
- * sequence number, and is of another message.
+ * Topics whose records may be stored in any order: a delivered message has its sequence number with it,
+ * and what two records say of one is united.
  */
 export const UNORDERED: ReadonlySet<string> = new Set([TOPICS.delivered]);
 

@@ -239,6 +239,11 @@ export function dataErrorOf(error: unknown): string | undefined {
   return code !== undefined && DATA_ERRORS.has(code) ? code : undefined;
 }
 
+/** Whether a row with the same key was there already. The statement did nothing; a transaction goes on. */
+export function isDuplicate(error: unknown): boolean {
+  return (error as { code?: string }).code === 'ER_DUP_ENTRY';
+}
+
 /** SQL states of answers about the statement itself: rights and syntax, integrity, values. */
 const REFUSALS = /^(42|23|22|21)/;
 

@@ -11,6 +11,7 @@ import type {
 } from '../../domain/gdpr';
 import { appendAudit } from './audit-log';
 import type { AuditEvent } from './audit-log';
+import { isDuplicate } from './database';
 import type { Database, Queryable } from './database';
 
 export interface NewGdprJob {
@@ -66,7 +67,6 @@ interface StoredInput {
   readonly audit: NewGdprJob['audit'];
 }
 
-const DUPLICATE = 'ER_DUP_ENTRY';
 /** A job may end between the failed insert and the next look. */
 const REQUEST_ATTEMPTS = 5;
 const COLUMNS = `id, job_id, kind, user_id, requested_by, requested_role, workflow_id, state, steps,
@@ -91,8 +91,7 @@ export class GdprJobs {
         });
       } catch (error) {
         // Someone asked for the same at the same time and was first: theirs is there to be joined.
-        const { code } = error as { code?: string };
-        if (code !== DUPLICATE || attempt === REQUEST_ATTEMPTS) throw error;
+        if (!isDuplicate(error) || attempt === REQUEST_ATTEMPTS) throw error;
       }
     }
   }

@@ -5,6 +5,7 @@
 import type { DeliveredEntry, Delivery, OfflineEntry } from '../../domain/inbox';
 import type { MessageStatus, SequencedMessage } from '../../domain/message';
 import { chunks } from './chunks';
+import { isDuplicate } from './database';
 import type { Database, Queryable } from './database';
 import { erasedUsersAmong } from './erased-users';
 import {
@@ -214,23 +215,19 @@ export async function lockHeads(
   return heads;
 }
 
-/** The places that have no row yet, whatever its state. The heads are locked: the answer stays true. */
+/** Of the places of one statement those that have no row yet, whatever its state. The heads are locked: the answer stays true. */
 async function absentOf(tx: Queryable, places: readonly Place[]): Promise<Place[]> {
-  const present = new Set<string>();
-  for (const piece of chunks(places)) {
-    const rows = await tx.select<{ userId: string; msgId: string }>(
-      // Left to choose among five indexes, the optimizer plans for 100 ms before it reads a row.
-      `SELECT user_id AS userId, msg_id AS msgId FROM inbox FORCE INDEX (uk_inbox_message)
-       WHERE (user_id, msg_id) IN (?)`,
-      [piece.map((place) => [place.userId, place.msgId])],
-    );
-    for (const row of rows) present.add(nameOf(row));
-  }
+  const rows = await tx.select<{ userId: string; msgId: string }>(
+    // Left to choose among five indexes, the optimizer plans for 100 ms before it reads a row.
+    `SELECT user_id AS userId, msg_id AS msgId FROM inbox FORCE INDEX (uk_inbox_message)
+     WHERE (user_id, msg_id) IN (?)`,
+    [places.map((place) => [place.userId, place.msgId])],
+  );
+  const present = new Set(rows.map(nameOf));
   return places.filter((place) => !present.has(nameOf(place)));
 }
 
 const INSERT_PLACES = 'INSERT INTO inbox (user_id, position, msg_id, expires_at) VALUES ?';
-const DUPLICATE = 1_062;
 
 /**
  * Inserts the places that have no row yet after their users' last positions; returns how many each user
@@ -243,9 +240,9 @@ export async function insertPlaces(
 ): Promise<Map<string, number>> {
   let counts = new Map<string, number>();
   for (const piece of chunks(places)) {
-    let numbered = number(piece, heads, counts);
+    let numbered = numberPlaces(piece, heads, counts);
     if (!(await insertIfAllNew(tx, numbered.rows))) {
-      numbered = number(await absentOf(tx, piece), heads, counts);
+      numbered = numberPlaces(await absentOf(tx, piece), heads, counts);
       if (numbered.rows.length > 0) await tx.execute(INSERT_PLACES, [numbered.rows]);
     }
     counts = numbered.counts;
@@ -259,13 +256,13 @@ async function insertIfAllNew(tx: Queryable, rows: (string | number)[][]): Promi
     await tx.execute(INSERT_PLACES, [rows]);
     return true;
   } catch (error) {
-    if ((error as { errno?: number }).errno === DUPLICATE) return false;
+    if (isDuplicate(error)) return false;
     throw error;
   }
 }
 
 /** Rows for places behind those that users have and got, and how many each one has got then. */
-function number(
+function numberPlaces(
   places: readonly Place[],
   heads: ReadonlyMap<string, number>,
   before: ReadonlyMap<string, number>,

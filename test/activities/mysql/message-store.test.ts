@@ -33,6 +33,20 @@ describe('the message store', () => {
     );
   });
 
+  it('stores what is new of a batch of which a part was stored before, without a gap', async () => {
+    const userId = unique('user');
+    const records = series(30, userId);
+    await store.storeOffline(records.slice(0, 20));
+    const { newRows } = await store.storeOffline(records.slice(10));
+    expect(newRows.get(userId)).toBe(10);
+    const rows = await db.select<{ position: number; msgId: string }>(
+      'SELECT position, msg_id AS msgId FROM inbox WHERE user_id = ? ORDER BY position',
+      [userId],
+    );
+    expect(rows).toEqual(records.map(({ message: { msgId } }, i) => ({ position: i + 1, msgId })));
+    expect(await inbox.pendingCount(userId)).toBe(30);
+  });
+
   it('gives each user positions without gap or repeat while many batches come at once', async () => {
     const users = Array.from({ length: 5 }, () => unique('user'));
     const batches = Array.from({ length: 20 }, () =>
