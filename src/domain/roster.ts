@@ -36,6 +36,11 @@ export class Roster {
     return this.members.size;
   }
 
+  /** Users who are or were members, as far as it is known. */
+  get remembered(): number {
+    return this.members.size + this.former.size;
+  }
+
   /** When the user joined, 0 when that is not known; `undefined` for who is no member. */
   joinedAt(userId: string): number | undefined {
     return this.members.get(userId);
@@ -59,6 +64,14 @@ export class Roster {
     this.former.delete(userId);
     this.former.set(userId, { joinedAt, leftAt: at });
     if (this.former.size > MAX_FORMER) this.dropOldestFormer();
+  }
+
+  /** {@link apply} where the members are not listed yet: also who is not known to have joined leaves. */
+  applyUnlisted(change: MembershipChange): void {
+    const { userId, type, at } = change;
+    const isNews = !this.members.has(userId) && at > (this.former.get(userId)?.leftAt ?? 0);
+    if (type === 'leave' && isNews) this.add({ userId, joinedAt: 0 });
+    this.apply(change);
   }
 
   /** Takes over who left, from an older reading of the same group. */

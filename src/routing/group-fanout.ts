@@ -2,13 +2,13 @@
  * Keeps group messages for the members who were away (architecture §4): content once, and an inbox row
  * for each of them, or, in a large group, one entry in the group's log.
  *
- * A member was there when the registry has them with a device that connected no later than the second
- * the message was accepted in: then a gateway held that device when the message came. Whoever connected
- * later gets a row, for the gateways may have read the message before. So it does not matter when, or
- * how often, a message is worked on: after a crash in the middle the rows that are there stay, and each
- * member who was away gets theirs, present or not by then. Who was there at the first attempt and has
- * gone at the second gets a row too: what they were pushed comes again, which clients tell by `msg_id`;
- * nothing is lost.
+ * A member was there when the registry has them with a device that connected before the message was
+ * accepted: then a gateway held that device when the message came. Whoever connected later, or so close
+ * to it that nobody can say, gets a row, for the gateways may have read the message before. So it does
+ * not matter when, or how often, a message is worked on: after a crash in the middle the rows that are
+ * there stay, and each member who was away gets theirs, present or not by then. Who was there at the
+ * first attempt and has gone at the second gets a row too: what they were pushed comes again, which
+ * clients tell by `msg_id`; nothing is lost.
  *
  * When nobody can say who the members are (the user service is away, and the group unknown), records are
  * held for a moment, and then put aside: stored, and finished by the sweep (late-fanout.ts). So neither
@@ -35,13 +35,15 @@ const MAX_ROWS = 1_000;
 const MAX_MESSAGES = 200;
 /** Age from which a message whose members cannot be known is put aside, ms; a blip is over before. */
 const PATIENCE_MS = 15_000;
+/** The registry's times are whole seconds by the gateways' clocks: what they leave open, ms. */
+const DOUBT_MS = 3_000;
 
 const CONFLICT = 'msg_id belongs to another message';
 
 export interface GroupFanoutDeps {
   readonly groups: Pick<Groups, 'membersAt'>;
   readonly large: Pick<LargeGroups, 'isLarge' | 'makeLarge'>;
-  readonly presence: Pick<Presence, 'lookupMany'>;
+  readonly presence: Pick<Presence, 'lookupMany' | 'arrivedAt'>;
   /** Nothing is kept that they sent, nor for them. */
   readonly erased: Pick<ErasedView, 'has'>;
   readonly messages: Pick<MessageStore, 'storeOffline'>;
@@ -142,7 +144,9 @@ export class GroupFanout {
     const answers = await presence.lookupMany(members);
     return members.filter(
       (userId) =>
-        userId !== senderId && !erased.has(userId) && !wasThere(answers.get(userId), acceptedAt),
+        userId !== senderId &&
+        !erased.has(userId) &&
+        !wasThere(answers.get(userId), presence.arrivedAt(userId), acceptedAt),
     );
   }
 
@@ -216,8 +220,19 @@ export function isUnknownGroup(error: unknown): boolean {
   return error instanceof ImError && error.code === 'SERVICE_UNAVAILABLE';
 }
 
-function wasThere(answer: PresenceAnswer | undefined, acceptedAt: number): boolean {
-  // The registry has whole seconds.
-  const second = Math.floor(acceptedAt / 1_000);
-  return answer?.certain === true && answer.devices.some((device) => device.connectedAt <= second);
+/**
+ * Whether a gateway certainly held a device of a user when a message was accepted. `arrivedAt` is when we
+ * were told of their last device, if we were. Times are unix ms.
+ */
+export function wasThere(
+  answer: PresenceAnswer | undefined,
+  arrivedAt: number | undefined,
+  acceptedAt: number,
+): boolean {
+  if (answer?.certain !== true) return false;
+  const heardBefore = arrivedAt !== undefined && arrivedAt <= acceptedAt;
+  return answer.devices.some(({ connectedAt }) => {
+    const before = acceptedAt - connectedAt * 1_000;
+    return before > DOUBT_MS || (before >= 0 && heardBefore);
+  });
 }

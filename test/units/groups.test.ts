@@ -71,6 +71,36 @@ describe('the member cache', () => {
     expect(world.calls).toEqual(new Array(3).fill('GetGroupMembers'));
   });
 
+  it('knows who left just before the group was first asked for, for messages from before', async () => {
+    const world = new World(2);
+    const sentAt = world.time;
+    world.time += 10;
+    world.members.add('later');
+    world.change('later', 'join');
+    world.time += 10;
+    for (const userId of ['user-1', 'later']) {
+      world.members.delete(userId);
+      world.change(userId, 'leave');
+      world.change(userId, 'leave');
+    }
+    expect(await world.groups.membersAt('g', sentAt)).toEqual(['user-0', 'user-1']);
+    expect(await world.groups.membersAt('g', sentAt + 15)).toEqual(['user-0', 'user-1', 'later']);
+    expect(await world.groups.membersAt('g', world.time)).toEqual(['user-0']);
+  });
+
+  it('knows who left while the group was first read', async () => {
+    const world = new World(1_500);
+    const sentAt = world.time;
+    world.beforePage = (cursor) => {
+      if (cursor !== '') return;
+      world.time += 10;
+      world.members.delete('user-1200');
+      world.change('user-1200', 'leave');
+    };
+    expect(await world.groups.membersAt('g', sentAt)).toContain('user-1200');
+    expect(await world.groups.membersAt('g', world.time)).not.toContain('user-1200');
+  });
+
   it('applies what changed while the pages were read', async () => {
     const world = new World(1_500);
     world.beforePage = (cursor) => {

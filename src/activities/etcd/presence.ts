@@ -26,6 +26,9 @@ const MAX_ASKED = 100;
 const MAX_QUESTIONS = 4;
 /** For a question about many users, whom nobody waits for, ms. */
 const BULK_DEADLINE_MS = 2_000;
+/** How long, ms, and of how many users at most, it is remembered when a device appeared. */
+const ARRIVAL_MS = 30_000;
+const MAX_ARRIVALS = 100_000;
 /** A new watch after one that etcd ended (compaction), ms. */
 const REWATCH_DELAY_MS = 200;
 
@@ -59,6 +62,7 @@ export interface PresenceOptions {
 export class Presence {
   private readonly etcd: Etcd3;
   private readonly known: LRUCache<string, Entry>;
+  private readonly arrivals = new LRUCache<string, number>({ max: MAX_ARRIVALS, ttl: ARRIVAL_MS });
   /** Lookups under way, with what the watch saw of their user meanwhile. */
   private readonly lookups = new Map<
     string,
@@ -116,6 +120,14 @@ export class Presence {
     if (!this.healthy) return undefined;
     const entry = this.known.get(userId);
     return entry && [...entry.devices.values()];
+  }
+
+  /**
+   * When the watch last told of a device of the user, by this machine's clock, unix ms; the registry
+   * itself has whole seconds of the gateways' clocks. Forgotten after a while, and by a watch that ended.
+   */
+  arrivedAt(userId: string): number | undefined {
+    return this.arrivals.get(userId);
   }
 
   /** Calls `listener` with a user of whom a device has come (or come again). */
@@ -254,6 +266,7 @@ export class Presence {
       this.lookups.get(place.userId)?.changes.push(change);
       const entry = this.known.peek(place.userId);
       if (entry) apply(entry, change);
+      if (device) this.arrivals.set(place.userId, Date.now());
       const listeners = device ? this.appearListeners : this.vanishListeners;
       for (const listener of listeners) listener(place.userId);
     }
@@ -272,6 +285,7 @@ export class Presence {
 
   private setWatching(watching: boolean): void {
     this.watching = watching;
+    if (!watching) this.arrivals.clear();
     this.options.metrics.presenceWatchHealthy.set(this.healthy ? 1 : 0);
   }
 }

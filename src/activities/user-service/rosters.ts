@@ -18,6 +18,9 @@ import { memberPages, NoSuchGroupError } from './group-pages';
 const ABSENT_TTL_MS = 2_000;
 /** Groups remembered not to exist. */
 const MAX_ABSENT = 10_000;
+/** How long changes of groups that nobody has asked for are remembered, ms, and how many at most. */
+const UNASKED_TTL_MS = 10 * 60_000;
+const MAX_UNASKED = 200_000;
 /** Pause before the user service is asked again after a refresh that failed, ms. */
 const RETRY_MS = 2_000;
 /** What a group costs beside its members, counted in members. */
@@ -55,7 +58,7 @@ class Entry implements KnownGroup {
   }
 
   get weight(): number {
-    return (this.roster?.size ?? 0) + GROUP_WEIGHT;
+    return weightOf(this.roster);
   }
 
   apply(change: MembershipChange): void {
@@ -63,6 +66,10 @@ class Entry implements KnownGroup {
     // Of a large group nothing tells whether the count has this change in it; the refresh does.
     else this.count = Math.max(0, this.count + (change.type === 'join' ? 1 : -1));
   }
+}
+
+function weightOf(roster: Roster | undefined): number {
+  return (roster?.remembered ?? 0) + GROUP_WEIGHT;
 }
 
 interface Reading {
@@ -76,6 +83,12 @@ export class Rosters {
   /** Group id → until when it is believed not to exist, unix ms. */
   private readonly absent = new LRUCache<string, number>({ max: MAX_ABSENT });
   private readonly reading = new Map<string, Reading>();
+  /** Who joined and left groups that are not known. */
+  private readonly unasked = new LRUCache<string, Roster>({
+    maxSize: MAX_UNASKED,
+    sizeCalculation: weightOf,
+    ttl: UNASKED_TTL_MS,
+  });
 
   constructor(private readonly options: RostersOptions) {
     this.known = new LRUCache({
@@ -105,7 +118,13 @@ export class Rosters {
     this.reading.get(groupId)?.changes.set(userId, change);
     if (type === 'join') this.absent.delete(groupId);
     const entry = this.known.peek(groupId);
-    if (!entry) return;
+    if (!entry) {
+      const roster = this.unasked.get(groupId) ?? new Roster();
+      roster.applyUnlisted(change);
+      // Set anew to be weighed anew.
+      this.unasked.set(groupId, roster);
+      return;
+    }
     entry.apply(change);
     const { memberCount } = entry;
     const hasGrownLarge = entry.roster && memberCount >= this.options.fanoutMax;
@@ -152,7 +171,8 @@ export class Rosters {
         if (count >= fanoutMax) return this.keep(groupId, new Entry(undefined, count, freshUntil));
       }
       const before = this.known.peek(groupId);
-      if (before?.roster) roster.inherit(before.roster);
+      const earlier = before?.roster ?? this.unasked.get(groupId);
+      if (earlier) roster.inherit(earlier);
       for (const change of changes.values()) roster.apply(change);
       return this.keep(groupId, new Entry(roster, roster.size, freshUntil));
     } catch (error) {
@@ -168,6 +188,7 @@ export class Rosters {
 
   private keep(groupId: string, entry: Entry): Entry {
     this.known.set(groupId, entry);
+    this.unasked.delete(groupId);
     return entry;
   }
 }
