@@ -5,6 +5,7 @@ import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation } from 'grpc-health-check';
 import { loadProto, serviceIn } from '../activities/protos';
 import { withUtf8Check } from './im-service';
+import { usePlainSessionTables } from './session-tables';
 import { withBytes } from './stream-service';
 import type { StreamService } from './stream-service';
 
@@ -27,6 +28,7 @@ export async function listenGrpc(
   streams: StreamService,
 ): Promise<GrpcListener> {
   const definition = loadProto('api/v1/im_stream.proto');
+  usePlainSessionTables();
   const server = new Server({
     'grpc.max_concurrent_streams': 10_000,
     // Nobody asks for its statistics, and each call pays for them.

@@ -4,6 +4,8 @@
  * Pushes of one conversation take turns, so that they leave this process in sequence order although
  * the steps before them (encryption, a presence lookup) may overtake each other.
  */
+import { PlainMap } from '../activities/plain-map';
+
 export class Turn {
   /** Resolves when all who entered before have left; `undefined` when nobody was there. */
   readonly mine: Promise<void> | undefined;
@@ -13,7 +15,7 @@ export class Turn {
   private begin: () => void = () => undefined;
 
   constructor(
-    private readonly last: Map<string, Turn>,
+    private readonly last: PlainMap<string, Turn>,
     private readonly key: string,
   ) {
     const before = last.get(key);
@@ -44,7 +46,7 @@ export class Turn {
 }
 
 export class Turns {
-  private readonly last = new Map<string, Turn>();
+  private readonly last = new PlainMap<string, Turn>();
 
   enter(key: string): Turn {
     return new Turn(this.last, key);

@@ -7,6 +7,7 @@
  * No call has a timer of its own: one timer looks after the earliest deadline of all.
  */
 import { status } from '@grpc/grpc-js';
+import { PlainMap } from '../plain-map';
 import { framed, GrpcError } from './grpc-call';
 import type { Call, Method } from './grpc-call';
 import { GrpcConnection } from './grpc-connection';
@@ -19,7 +20,9 @@ export class GrpcChannel {
   /** For calls that start now; draining ones are left to themselves until they close. */
   private connection: GrpcConnection | undefined;
   private readonly draining = new Set<GrpcConnection>();
-  private readonly calls = new Set<Call>();
+  /** By number, in the order in which they began. */
+  private readonly calls = new PlainMap<number, Call>();
+  private begun = 0;
   /** Calls that no connection carries yet, in order. */
   private waiting: Call[] = [];
   private pause = 0;
@@ -36,6 +39,7 @@ export class GrpcChannel {
   unary(method: Method, message: Uint8Array, deadlineMs: number): Promise<Buffer> {
     return new Promise((resolve, reject) => {
       const startedAt = performance.now();
+      const number = ++this.begun;
       const call: Call = {
         method,
         body: framed(message),
@@ -45,13 +49,13 @@ export class GrpcChannel {
         carrier: undefined,
         stream: 0,
         settle: (error, response) => {
-          this.calls.delete(call);
+          this.calls.delete(number);
           if (error) reject(error);
           else resolve(response as Buffer);
           this.closeIfIdle();
         },
       };
-      this.calls.add(call);
+      this.calls.set(number, call);
       this.watch(call.deadline);
       if (this.connection?.hasRoom && this.waiting.length === 0) this.connection.start(call);
       else this.enqueue([call]);
@@ -165,7 +169,7 @@ export class GrpcChannel {
     const now = performance.now();
     let next = Infinity;
     let anyWaited = false;
-    for (const call of this.calls) {
+    for (const call of this.calls.values()) {
       if (call.deadline > now) {
         next = Math.min(next, call.deadline);
         continue;

@@ -19,6 +19,7 @@ import {
   unframed,
 } from './grpc-call';
 import type { Call, Outcome } from './grpc-call';
+import { PlainMap } from '../plain-map';
 import { BodySender } from './body-sender';
 import type { Body } from './body-sender';
 import { FrameWriter } from './frame-writer';
@@ -71,7 +72,7 @@ interface Stream extends Body {
 export class GrpcConnection {
   private readonly socket: Socket;
   private readonly reader = new FrameReader();
-  private readonly streams = new Map<number, Stream>();
+  private readonly streams = new PlainMap<number, Stream>();
   private nextStream = 1;
   private maxStreams = Infinity;
   private unacknowledged = 0;
@@ -151,7 +152,7 @@ export class GrpcConnection {
     this.state = 'closed';
     clearTimeout(this.watchdog);
     this.socket.destroy();
-    const lost = [...this.streams.values()];
+    const lost = this.streams.values();
     this.streams.clear();
     for (const { call } of lost) call.settle(new GrpcError(status.UNAVAILABLE, reason));
     this.events.closed(reason);
@@ -334,7 +335,7 @@ export class GrpcConnection {
 
   private onGoaway({ payload }: Frame): void {
     const last = payload.readUInt32BE(0) & MAX_STREAM;
-    const unbegun = [...this.streams.values()].filter(({ id }) => id > last);
+    const unbegun = this.streams.values().filter(({ id }) => id > last);
     for (const stream of unbegun) {
       this.streams.delete(stream.id);
       this.bodies.drop(stream);

@@ -1,6 +1,7 @@
 /** The kafkajs client: short time-outs, its log in ours. kafkajs is used in this folder only. */
 import { Kafka, logLevel } from 'kafkajs';
 import type { Logger } from '../../logger';
+import { usePlainRequestTables } from './request-tables';
 
 export interface KafkaOptions {
   readonly brokers: readonly string[];
@@ -18,6 +19,7 @@ const RETRIES = 8;
 /** A client for producers and admin calls, which have callers that wait. */
 export function createKafka(options: KafkaOptions): Kafka {
   const { brokers, clientId, deadlineMs, retries = RETRIES, log } = options;
+  usePlainRequestTables();
   return new Kafka({
     brokers: [...brokers],
     clientId,
