@@ -1,4 +1,5 @@
 /** How our processes begin and end: configuration, signals, and no error unseen. */
+import { setFlagsFromString } from 'node:v8';
 import { loadConfig, ConfigError } from './config';
 import type { Config } from './config';
 import { messageOf } from './domain/errors';
@@ -12,6 +13,7 @@ export function runProcess(
   name: string,
   start: (config: Config) => Promise<{ close(): Promise<void> }>,
 ): void {
+  allocateYoung();
   const config = configOrExit(name);
   const log = createLogger(config.LOG_LEVEL, name);
   const die = (what: string) => (error: unknown) => {
@@ -39,6 +41,15 @@ export function runProcess(
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
+}
+
+/**
+ * What is under way while a process starts survives its first, small scavenges, so V8 may take objects of
+ * calls for long-lived ones and make all later ones in the old generation: three times as many
+ * mark-compacts, in processes that happened to start so (bench/NOTES.md).
+ */
+function allocateYoung(): void {
+  setFlagsFromString('--no-allocation-site-pretenuring');
 }
 
 function configOrExit(name: string): Config {
