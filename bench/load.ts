@@ -29,7 +29,7 @@ import { readReport, writeReport } from './harness/results';
 /** Callers of the closed loop that capacity is measured with. */
 const CALLERS = 50;
 /** The same of streams, which are there to have much under way. */
-const STREAMED = [1_000, 200];
+const STREAMED = [200, 1_000];
 
 interface Scale {
   /** Callers of the closed loops; the first one's throughput is the capacity. */

@@ -1,7 +1,6 @@
 /**
- * Batches by turn: what is asked in one turn of the event loop is asked together at its end; the busier
- * the process, the larger its turns. Nothing waits for an earlier batch, or for a timer, unless batches
- * are to be a certain time apart.
+ * Batches by turn: what is asked in one turn of the event loop is asked together at its end. Nothing
+ * waits for a timer or for an earlier batch; the busier the process, the larger its turns.
  */
 
 interface Entry<Item, Result> {
@@ -15,13 +14,10 @@ export interface TurnBatcherOptions<Item, Result> {
   readonly run: (items: readonly Item[]) => Promise<readonly (Result | Error)[]>;
   /** Items of one batch; a larger turn makes several, at once. */
   readonly maxBatch: number;
-  /** A turn's batch comes no sooner than this after the one before, ms: later turns then join it. */
-  readonly apartMs?: number;
 }
 
 export class TurnBatcher<Item, Result> {
   private turn: Entry<Item, Result>[] = [];
-  private nextAt = 0;
 
   constructor(private readonly options: TurnBatcherOptions<Item, Result>) {}
 
@@ -29,21 +25,14 @@ export class TurnBatcher<Item, Result> {
   add(item: Item): Promise<Result> {
     return new Promise((resolve, reject) => {
       this.turn.push({ item, resolve, reject });
-      if (this.turn.length === 1) this.schedule();
+      if (this.turn.length === 1) setImmediate(() => this.flush());
     });
-  }
-
-  private schedule(): void {
-    const wait = this.nextAt - performance.now();
-    if (wait > 0) setTimeout(() => this.flush(), wait);
-    else setImmediate(() => this.flush());
   }
 
   private flush(): void {
     const all = this.turn;
     this.turn = [];
-    const { maxBatch, apartMs = 0 } = this.options;
-    this.nextAt = performance.now() + apartMs;
+    const { maxBatch } = this.options;
     if (all.length <= maxBatch) void this.runOne(all);
     else {
       for (let at = 0; at < all.length; at += maxBatch) {

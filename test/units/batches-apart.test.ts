@@ -1,13 +1,12 @@
 import { Coalescer } from '../../src/activities/coalescer';
 import { OffsetCommits } from '../../src/activities/kafka/offset-commits';
 import { sleep } from '../../src/activities/sleep';
-import { TurnBatcher } from '../../src/activities/turn-batcher';
 
 /** Far more than a turn takes, so that a slow machine changes nothing. */
 const APART_MS = 300;
 
-describe('batches that are to be some time apart', () => {
-  it('of a coalescer take what comes after one that ended sooner', async () => {
+describe('batches of a coalescer that are to be some time apart', () => {
+  it('take what comes after one that ended sooner', async () => {
     const batches: number[][] = [];
     const run = (items: number[]): Promise<number[]> => {
       batches.push(items);
@@ -18,18 +17,6 @@ describe('batches that are to be some time apart', () => {
     await Promise.all([coalescer.add(2), sleep(5).then(() => coalescer.add(3))]);
     expect(batches).toEqual([[1], [2, 3]]);
     await coalescer.whenIdle();
-  });
-
-  it('of turns take the turns in between', async () => {
-    const batches: number[][] = [];
-    const run = (items: readonly number[]): Promise<number[]> => {
-      batches.push([...items]);
-      return Promise.resolve([...items]);
-    };
-    const turns = new TurnBatcher({ run, maxBatch: 10, apartMs: APART_MS });
-    await turns.add(1);
-    await Promise.all([turns.add(2), sleep(5).then(() => turns.add(3))]);
-    expect(batches).toEqual([[1], [2, 3]]);
   });
 });
 

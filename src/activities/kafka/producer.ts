@@ -21,7 +21,7 @@ const MAX_BATCH = 500;
  * From one append to the next of a topic, ms: each costs Kafka and us about half a millisecond of CPU,
  * however many records it has.
  */
-const APPENDS_APART_MS = 4;
+const APPENDS_APART_MS = 2;
 /** Records that may wait for a topic. */
 const MAX_QUEUED = 20_000;
 /** How long a broken Kafka is left alone, ms. */

@@ -220,8 +220,8 @@ async function absentOf(tx: Queryable, places: readonly Place[]): Promise<Place[
   const rows = await tx.select<{ userId: string; msgId: string }>(
     // Left to choose among five indexes, the optimizer plans for 100 ms before it reads a row.
     `SELECT user_id AS userId, msg_id AS msgId FROM inbox FORCE INDEX (uk_inbox_message)
-     WHERE (user_id, msg_id) IN (?)`,
-    [places.map((place) => [place.userId, place.msgId])],
+     WHERE (msg_id, user_id) IN (?)`,
+    [places.map((place) => [place.msgId, place.userId])],
   );
   const present = new Set(rows.map(nameOf));
   return places.filter((place) => !present.has(nameOf(place)));

@@ -82,8 +82,8 @@ async function pendingRows(tx: Queryable, among: readonly Waiting[]): Promise<Wa
     pending.push(
       ...(await tx.select<Waiting>(
         `SELECT user_id AS readerId, msg_id AS msgId FROM inbox FORCE INDEX (uk_inbox_message)
-         WHERE (user_id, msg_id) IN (?) AND state = ?`,
-        [piece.map(({ readerId, msgId }) => [readerId, msgId]), INBOX_STATE.pending],
+         WHERE (msg_id, user_id) IN (?) AND state = ?`,
+        [piece.map(({ readerId, msgId }) => [msgId, readerId]), INBOX_STATE.pending],
       )),
     );
   }
@@ -186,11 +186,11 @@ async function settleInboxes(
   for (const piece of chunks(still)) {
     await tx.execute(
       `UPDATE inbox FORCE INDEX (uk_inbox_message) SET state = ?, delivered_at = ?
-       WHERE (user_id, msg_id) IN (?) AND state = ?`,
+       WHERE (msg_id, user_id) IN (?) AND state = ?`,
       [
         INBOX_STATE.delivered,
         now,
-        piece.map(({ readerId, msgId }) => [readerId, msgId]),
+        piece.map(({ readerId, msgId }) => [msgId, readerId]),
         INBOX_STATE.pending,
       ],
     );

@@ -34,11 +34,6 @@ const STATE_TTL_S = 7 * 24 * 60 * 60;
 
 /** Messages of one call of a script: Redis does nothing else meanwhile, for about a millisecond. */
 const MAX_BATCH = 100;
-/**
- * From one turn's reservations to the next's, ms. Messages that are reserved together are pushed,
- * appended and answered together too: at some thousands a second this is what makes the batches.
- */
-const RESERVATIONS_APART_MS = 3;
 /** Messages of one conversation that get their numbers in one call. */
 export const MAX_RUN = MAX_BATCH;
 
@@ -117,7 +112,6 @@ export class MessageStates {
     this.reservations = new TurnBatcher({
       run: (requests) => this.reserveAll(requests, false),
       maxBatch: MAX_BATCH,
-      apartMs: RESERVATIONS_APART_MS,
     });
     this.finishes = new TurnBatcher({
       run: (finishes) => this.finishAll(finishes),
