@@ -212,7 +212,8 @@ function run<Result extends QueryResult>(
   });
 }
 
-function isLockConflict(error: unknown): boolean {
+/** Whether a statement lost against another transaction, and did nothing: it may be tried again. */
+export function isLockConflict(error: unknown): boolean {
   const errno = (error as { errno?: number }).errno;
   return errno === DEADLOCK || errno === LOCK_WAIT_TIMEOUT;
 }

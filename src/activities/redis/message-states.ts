@@ -87,6 +87,12 @@ interface Read {
   readonly readAt: number;
 }
 
+interface Install {
+  readonly conversation: Conversation;
+  /** See lua/install-block.lua. */
+  readonly args: readonly (string | number)[];
+}
+
 /** Kind and what belongs to it, see lua/reserve.lua. */
 type Reply = [string, ...(string | null)[]];
 
@@ -101,6 +107,7 @@ export class MessageStates {
   };
 
   private readonly reservations: TurnBatcher<ReserveRequest, ReserveReply>;
+  private readonly blocks: TurnBatcher<Install, void>;
   private readonly finishes: TurnBatcher<Finish, boolean>;
   private readonly reads: TurnBatcher<Read, void>;
 
@@ -111,6 +118,10 @@ export class MessageStates {
   ) {
     this.reservations = new TurnBatcher({
       run: (requests) => this.reserveAll(requests, false),
+      maxBatch: MAX_BATCH,
+    });
+    this.blocks = new TurnBatcher({
+      run: (blocks) => this.installAll(blocks),
       maxBatch: MAX_BATCH,
     });
     this.finishes = new TurnBatcher({
@@ -155,17 +166,20 @@ export class MessageStates {
   }
 
   /** Offers a counter a block that MySQL reserved; whether it is used is the counter's affair. */
-  async installBlock(
+  installBlock(
     conversation: Conversation,
-    asked: { nonce: string; generation: number },
-    block: { floor: number; ceiling: number },
+    { generation, nonce }: { nonce: string; generation: number },
+    { floor, ceiling }: { floor: number; ceiling: number },
   ): Promise<void> {
+    return this.blocks.add({ conversation, args: [generation, nonce, floor, ceiling] });
+  }
+
+  private async installAll(blocks: readonly Install[]): Promise<(void | Error)[]> {
     const { redis } = this.connection.use();
-    await this.scripts.installBlock.run(
-      redis,
-      [sequenceKey(conversation)],
-      [asked.generation, asked.nonce, block.floor, block.ceiling],
-    );
+    const keys = blocks.map(({ conversation }) => sequenceKey(conversation));
+    const args = blocks.flatMap((block) => block.args);
+    const replies = (await this.scripts.installBlock.run(redis, keys, args)) as (number | string)[];
+    return replies.map((reply) => (typeof reply === 'string' ? new Error(reply) : undefined));
   }
 
   /** The conversation's counter, if it is alive in this generation of Redis. */

@@ -49,8 +49,39 @@ async function numbered(): Promise<ReserveRequest> {
   return asking;
 }
 
+type AsksForBlock = Extract<ReserveReply, { kind: 'ceiling' }>;
+
 const kindOf = (reply: PromiseSettledResult<ReserveReply>): string =>
   reply.status === 'rejected' ? `rejected: ${String(reply.reason)}` : reply.value.kind;
+
+test('blocks of a turn are taken by the counters that asked for them, and by no others', async () => {
+  const asking = [request(), request(), request()] as const;
+  const replies = await Promise.all(
+    asking.map(async (each) => {
+      const reply = await states.reserve(each);
+      if (reply.kind !== 'ceiling') throw new Error(`not ${reply.kind}`);
+      return reply;
+    }),
+  );
+  const [first, second, third] = replies as [AsksForBlock, AsksForBlock, AsksForBlock];
+  const blocks = [
+    [asking[0], first, { floor: 0, ceiling: 10_000 }],
+    // Asked for by a counter that Redis lost since.
+    [asking[1], { ...second, nonce: 'of another life' }, { floor: 0, ceiling: 10_000 }],
+    [asking[2], third, { floor: 30_000, ceiling: 40_000 }],
+  ] as const;
+  await Promise.all(
+    blocks.map(([{ conversation }, reply, block]) =>
+      states.installBlock(conversation, reply, block),
+    ),
+  );
+  const numbered = await Promise.all(asking.map((each) => states.reserve(each)));
+  expect(numbered).toMatchObject([
+    { kind: 'new', sequenceNumber: 1 },
+    { kind: 'ceiling' },
+    { kind: 'new', sequenceNumber: 30_001 },
+  ]);
+});
 
 test('each message of a turn has its own outcome, also when Redis refuses one of them', async () => {
   const one = await numbered();

@@ -1,17 +1,30 @@
--- Gives a counter a block of numbers that MySQL reserved for it.
+-- Gives counters blocks of numbers that MySQL reserved for them.
 --
+-- For each counter:
 -- KEYS[1] seq:{type}:{conversation}
 -- ARGV[1] generation   ARGV[2] nonce the counter had before the block was reserved
 -- ARGV[3] floor        ARGV[4] ceiling
 --
 -- The nonce proves that the counter is the one that asked: had Redis been wiped since, a block that
 -- came late could lead back below numbers that a newer counter gave. Raising the ceiling of a live
--- counter is always safe: MySQL reserved everything up to it. Returns 1 when the block was taken.
-local seq = redis.call('HMGET', KEYS[1], 'gen', 'nonce', 'n', 'ceil')
-if seq[1] ~= ARGV[1] or seq[2] ~= ARGV[2] then return 0 end
-if not seq[3] then
-  redis.call('HSET', KEYS[1], 'n', ARGV[3], 'ceil', ARGV[4])
-elseif tonumber(ARGV[4]) > tonumber(seq[4]) then
-  redis.call('HSET', KEYS[1], 'ceil', ARGV[4])
+-- counter is always safe: MySQL reserved everything up to it.
+-- Returns for each 1 when the block was taken, 0 when not, or the text of an error.
+local function install(key, generation, nonce, floor, ceiling)
+  local seq = redis.pcall('HMGET', key, 'gen', 'nonce', 'n', 'ceil')
+  if seq.err then return seq.err end
+  if seq[1] ~= generation or seq[2] ~= nonce then return 0 end
+  local reply = 0
+  if not seq[3] then
+    reply = redis.pcall('HSET', key, 'n', floor, 'ceil', ceiling)
+  elseif tonumber(ceiling) > tonumber(seq[4]) then
+    reply = redis.pcall('HSET', key, 'ceil', ceiling)
+  end
+  return type(reply) == 'table' and reply.err or 1
 end
-return 1
+
+local replies = {}
+for i, key in ipairs(KEYS) do
+  local at = (i - 1) * 4
+  replies[i] = install(key, ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4])
+end
+return replies
