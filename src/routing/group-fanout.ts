@@ -72,6 +72,7 @@ export class GroupFanout {
     const { backlog, content } = this.deps;
     const refusals = new Map<string, string>();
     const small = new Batch((entries) => this.store(entries, refusals));
+    const attendance = new Attendance(this.deps.presence);
     const logs = new Map<string, SequencedMessage[]>();
     const late: SequencedMessage[] = [];
     // Behind what was put aside before: the group's messages stay in their order.
@@ -79,7 +80,9 @@ export class GroupFanout {
     for (const message of messages) {
       const groupId = message.conversation.key;
       if (this.deps.erased.has(message.senderId)) continue;
-      const audience = unknown.has(groupId) ? 'unknown' : await this.audienceOf(message);
+      const audience = unknown.has(groupId)
+        ? 'unknown'
+        : await this.audienceOf(message, attendance);
       const sealed = await content.seal(message);
       if (audience === 'unknown') {
         unknown.add(groupId);
@@ -98,9 +101,10 @@ export class GroupFanout {
     // Stored already: nothing can be refused.
     const refusals = new Map<string, string>();
     const small = new Batch((entries) => this.store(entries, refusals));
+    const attendance = new Attendance(this.deps.presence);
     const logged: SequencedMessage[] = [];
     for (const message of messages) {
-      const absent = await this.absentMembers(message);
+      const absent = await this.absentMembers(message, attendance);
       if (absent === 'large') logged.push(message);
       else await small.add({ message, recipients: absent });
     }
@@ -109,9 +113,9 @@ export class GroupFanout {
     if (first) await this.append(first.conversation.key, logged, refusals);
   }
 
-  private async audienceOf(message: SequencedMessage): Promise<Audience> {
+  private async audienceOf(message: SequencedMessage, attendance: Attendance): Promise<Audience> {
     try {
-      return await this.absentMembers(message);
+      return await this.absentMembers(message, attendance);
     } catch (error) {
       const isRecent = this.deps.now() - message.acceptedAt < PATIENCE_MS;
       if (isRecent || !isUnknownGroup(error)) throw error;
@@ -131,7 +135,10 @@ export class GroupFanout {
     this.deps.metrics.fanoutsLate.inc(kept.length);
   }
 
-  private async absentMembers(message: SequencedMessage): Promise<string[] | 'large'> {
+  private async absentMembers(
+    message: SequencedMessage,
+    attendance: Attendance,
+  ): Promise<string[] | 'large'> {
     const { groups, large, presence, erased } = this.deps;
     const { acceptedAt, senderId } = message;
     const groupId = message.conversation.key;
@@ -141,7 +148,7 @@ export class GroupFanout {
       await large.makeLarge(groupId);
       return 'large';
     }
-    const answers = await presence.lookupMany(members);
+    const answers = await attendance.of(members);
     return members.filter(
       (userId) =>
         userId !== senderId &&
@@ -186,6 +193,22 @@ export class GroupFanout {
       if (only && !another) refusals.set(only.msgId, `MySQL does not take it: ${reason}`);
       else for (const message of messages) await this.append(groupId, [message], refusals);
     }
+  }
+}
+
+/** Presence of members, asked for once for a batch of messages: all of them were accepted before. */
+class Attendance {
+  private readonly answers = new Map<string, PresenceAnswer>();
+
+  constructor(private readonly presence: Pick<Presence, 'lookupMany'>) {}
+
+  /** The answers for these users, perhaps among others. */
+  async of(userIds: readonly string[]): Promise<ReadonlyMap<string, PresenceAnswer>> {
+    const unasked = userIds.filter((userId) => !this.answers.has(userId));
+    if (unasked.length === 0) return this.answers;
+    const found = await this.presence.lookupMany(unasked);
+    for (const [userId, answer] of found) this.answers.set(userId, answer);
+    return this.answers;
   }
 }
 
