@@ -5,7 +5,7 @@ import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation } from 'grpc-health-check';
 import { loadProto, serviceIn } from '../activities/protos';
 import { withUtf8Check } from './im-service';
-import { usePlainSessionTables } from './session-tables';
+import { withPlainSessionTables } from './session-tables';
 import { withBytes } from './stream-service';
 import type { StreamService } from './stream-service';
 
@@ -28,7 +28,6 @@ export async function listenGrpc(
   streams: StreamService,
 ): Promise<GrpcListener> {
   const definition = loadProto('api/v1/im_stream.proto');
-  usePlainSessionTables();
   const server = new Server({
     'grpc.max_concurrent_streams': 10_000,
     // Nobody asks for its statistics, and each call pays for them.
@@ -44,12 +43,7 @@ export async function listenGrpc(
   );
   health.addToServer(server);
   new ReflectionService(definition).addToServer(server);
-  const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) => {
-      if (error) reject(error);
-      else resolve(bound);
-    });
-  });
+  const port = await withPlainSessionTables(() => bind(server, address));
   return {
     port,
     close: (graceMs) => {
@@ -58,6 +52,15 @@ export async function listenGrpc(
       return shutDown(server, graceMs);
     },
   };
+}
+
+function bind(server: Server, address: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) => {
+      if (error) reject(error);
+      else resolve(bound);
+    });
+  });
 }
 
 function shutDown(server: Server, graceMs: number): Promise<void> {

@@ -9,19 +9,20 @@ interface SessionState {
   pendingStreams: Pick<Set<object>, 'size' | 'add' | 'delete'> | PlainSet<object>;
 }
 
-let inPlace = false;
-
 /**
- * Makes the sessions of HTTP/2 servers that are made from now on keep their streams in plain tables. A
- * Node that keeps them otherwise is left as it is.
+ * Runs `listen`; the HTTP/2 servers that are made meanwhile keep the streams of their sessions in plain
+ * tables. A Node that keeps them otherwise is left as it is.
  */
-export function usePlainSessionTables(): void {
-  if (inPlace) return;
-  inPlace = true;
+export async function withPlainSessionTables<T>(listen: () => Promise<T>): Promise<T> {
   const create = http2.createServer;
   const createPlain = (...args: Parameters<typeof create>): Http2Server =>
     create(...args).on('session', replaceTables);
   http2.createServer = createPlain as typeof create;
+  try {
+    return await listen();
+  } finally {
+    http2.createServer = create;
+  }
 }
 
 /** Exported for the test, which is how a Node that keeps them otherwise is noticed. */

@@ -71,6 +71,18 @@ describe('the member cache', () => {
     expect(world.calls).toEqual(new Array(3).fill('GetGroupMembers'));
   });
 
+  it('remembers fewer groups when one of them grows', async () => {
+    // Two groups of two members weigh 24.
+    const world = new World(2, 10_000, 30);
+    await world.groups.membersAt('h', world.time);
+    await world.groups.membersAt('g', world.time);
+    await world.groups.membersAt('h', world.time);
+    expect(world.calls).toHaveLength(2);
+    for (let i = 0; i < 10; i++) world.change(`newcomer-${i}`, 'join');
+    await world.groups.membersAt('h', world.time);
+    expect(world.calls).toHaveLength(3);
+  });
+
   it('knows who left just before the group was first asked for, for messages from before', async () => {
     const world = new World(2);
     const sentAt = world.time;

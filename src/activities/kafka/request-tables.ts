@@ -1,17 +1,12 @@
 /** kafkajs keeps the requests that have no answer yet in a `Map`; see plain-map.ts for what that costs. */
 import { PlainMap } from '../plain-map';
 
-type Prototype = object;
-
-const plain = new WeakSet<Prototype>();
-
 /** Makes kafkajs keep them in a {@link PlainMap}, for all clients of the process that are made from now on. */
 export function usePlainRequestTables(): void {
   // It has no setting for this, and no types inside.
   // eslint-disable-next-line @typescript-eslint/no-require-imports
-  const { prototype } = require('kafkajs/src/network/requestQueue') as { prototype: Prototype };
-  if (plain.has(prototype)) return;
-  plain.add(prototype);
+  const { prototype } = require('kafkajs/src/network/requestQueue') as { prototype: object };
+  if (Object.hasOwn(prototype, 'inflight')) return;
   // Its constructor assigns a new Map: that comes here.
   Object.defineProperty(prototype, 'inflight', {
     set(this: object) {

@@ -218,7 +218,7 @@ export async function lockHeads(
 /** Of the places of one statement those that have no row yet, whatever its state. The heads are locked: the answer stays true. */
 async function absentOf(tx: Queryable, places: readonly Place[]): Promise<Place[]> {
   const rows = await tx.select<{ userId: string; msgId: string }>(
-    // Left to choose among five indexes, the optimizer plans for 100 ms before it reads a row.
+    // Left to choose among all indexes, the optimizer plans for 100 ms before it reads a row.
     `SELECT user_id AS userId, msg_id AS msgId FROM inbox FORCE INDEX (uk_inbox_message)
      WHERE (msg_id, user_id) IN (?)`,
     [places.map((place) => [place.msgId, place.userId])],

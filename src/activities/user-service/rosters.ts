@@ -72,6 +72,12 @@ function weightOf(roster: Roster | undefined): number {
   return (roster?.remembered ?? 0) + GROUP_WEIGHT;
 }
 
+/** Sets what may have grown: a value that is there already would keep the weight it had. */
+function setAnew<V extends object>(cache: LRUCache<string, V>, key: string, value: V): void {
+  cache.delete(key);
+  cache.set(key, value);
+}
+
 interface Reading {
   readonly entry: Promise<Entry | undefined>;
   /** The last change of each user while the pages were read: some of them are older than that. */
@@ -121,15 +127,13 @@ export class Rosters {
     if (!entry) {
       const roster = this.unasked.get(groupId) ?? new Roster();
       roster.applyUnlisted(change);
-      // Set anew to be weighed anew.
-      this.unasked.set(groupId, roster);
+      setAnew(this.unasked, groupId, roster);
       return;
     }
     entry.apply(change);
     const { memberCount } = entry;
     const hasGrownLarge = entry.roster && memberCount >= this.options.fanoutMax;
-    // Set anew to be weighed anew.
-    this.known.set(groupId, hasGrownLarge ? new Entry(undefined, memberCount, 0) : entry);
+    setAnew(this.known, groupId, hasGrownLarge ? new Entry(undefined, memberCount, 0) : entry);
   }
 
   /** Changes may have been missed: everything known is read anew when next asked for. */
