@@ -115,7 +115,13 @@ export async function startWorker(
     concurrency: partitions.get(TOPICS.delivered) ?? 0,
   });
 
-  const large = new LargeGroups({ ...parts, stays: new GroupStays(database), now: Date.now });
+  const onAwoken = (userIds: Iterable<string>): void => trigger.awoken(userIds);
+  const large = new LargeGroups({
+    ...parts,
+    stays: new GroupStays(database),
+    onAwoken,
+    now: Date.now,
+  });
   const backlog = new FanoutBacklog(database);
   const fanout = new GroupFanout({
     ...parts,
@@ -124,7 +130,7 @@ export async function startWorker(
     backlog,
     content: content ?? parts.contentSteps,
     onStored: (userIds) => trigger.stored(userIds),
-    onAwoken: (userIds) => trigger.awoken(userIds),
+    onAwoken,
     now: Date.now,
   });
   const group = createGroupConsumer({

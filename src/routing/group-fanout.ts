@@ -14,7 +14,7 @@
  * held for a moment, and then put aside: stored, and finished by the sweep (late-fanout.ts). So neither
  * the other groups of the partition wait, nor does Kafka forget a message before it has its rows.
  */
-import type { Presence, PresenceAnswer } from '../activities/etcd/presence';
+import type { Presence } from '../activities/etcd/presence';
 import type { Refusal } from '../activities/kafka/batches';
 import { dataErrorOf } from '../activities/mysql/database';
 import type { FanoutBacklog } from '../activities/mysql/fanout-backlog';
@@ -26,6 +26,7 @@ import { ImError } from '../domain/errors';
 import type { OfflineEntry } from '../domain/inbox';
 import type { SequencedMessage } from '../domain/message';
 import type { Metrics } from '../metrics';
+import { Attendance, wasThere } from './attendance';
 import type { ContentSteps } from './content';
 import type { LargeGroups } from './large-groups';
 
@@ -35,8 +36,6 @@ const MAX_ROWS = 1_000;
 const MAX_MESSAGES = 200;
 /** Age from which a message whose members cannot be known is put aside, ms; a blip is over before. */
 const PATIENCE_MS = 15_000;
-/** The registry's times are whole seconds by the gateways' clocks: what they leave open, ms. */
-const DOUBT_MS = 3_000;
 
 const CONFLICT = 'msg_id belongs to another message';
 
@@ -196,22 +195,6 @@ export class GroupFanout {
   }
 }
 
-/** Presence of members, asked for once for a batch of messages: all of them were accepted before. */
-class Attendance {
-  private readonly answers = new Map<string, PresenceAnswer>();
-
-  constructor(private readonly presence: Pick<Presence, 'lookupMany'>) {}
-
-  /** The answers for these users, perhaps among others. */
-  async of(userIds: readonly string[]): Promise<ReadonlyMap<string, PresenceAnswer>> {
-    const unasked = userIds.filter((userId) => !this.answers.has(userId));
-    if (unasked.length === 0) return this.answers;
-    const found = await this.presence.lookupMany(unasked);
-    for (const [userId, answer] of found) this.answers.set(userId, answer);
-    return this.answers;
-  }
-}
-
 /** Entries gathered until there are enough rows for a transaction; an entry of more is split. */
 class Batch {
   private entries: OfflineEntry[] = [];
@@ -241,21 +224,4 @@ class Batch {
 /** Whether it failed because nobody can say who is in the group. */
 export function isUnknownGroup(error: unknown): boolean {
   return error instanceof ImError && error.code === 'SERVICE_UNAVAILABLE';
-}
-
-/**
- * Whether a gateway certainly held a device of a user when a message was accepted. `arrivedAt` is when we
- * were told of their last device, if we were. Times are unix ms.
- */
-export function wasThere(
-  answer: PresenceAnswer | undefined,
-  arrivedAt: number | undefined,
-  acceptedAt: number,
-): boolean {
-  if (answer?.certain !== true) return false;
-  const heardBefore = arrivedAt !== undefined && arrivedAt <= acceptedAt;
-  return answer.devices.some(({ connectedAt }) => {
-    const before = acceptedAt - connectedAt * 1_000;
-    return before > DOUBT_MS || (before >= 0 && heardBefore);
-  });
 }

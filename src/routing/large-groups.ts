@@ -3,12 +3,14 @@
  * Once large a group stays so, also when it shrinks: reading from a position is right at any size.
  */
 import { LRUCache } from 'lru-cache';
-import type { Presence, PresenceAnswer } from '../activities/etcd/presence';
+import type { Presence } from '../activities/etcd/presence';
+import type { GroupReaders } from '../activities/mysql/group-readers';
 import type { FirstMember, GroupStays } from '../activities/mysql/group-stays';
 import type { Groups } from '../activities/user-service/groups';
 import type { ErasedView } from '../domain/erasure';
 import type { Member, MembershipChange } from '../domain/roster';
 import type { Logger } from '../logger';
+import { presentSince } from './attendance';
 
 /** Groups remembered, large or not. */
 const MAX_REMEMBERED = 100_000;
@@ -18,9 +20,12 @@ const SMALL_TTL_MS = 5_000;
 export interface LargeGroupsDeps {
   readonly groups: Pick<Groups, 'pages'>;
   readonly stays: GroupStays;
-  readonly presence: Pick<Presence, 'lookupMany'>;
+  readonly readers: Pick<GroupReaders, 'settle'>;
+  readonly presence: Pick<Presence, 'lookupMany' | 'arrivedAt'>;
   /** They are members no more, whatever is told. */
   readonly erased: Pick<ErasedView, 'has'>;
+  /** Called with members who are present, and for whom something of before they came waits. */
+  readonly onAwoken: (userIds: Iterable<string>) => void;
   readonly now: () => number;
   readonly log: Logger;
 }
@@ -75,7 +80,7 @@ export class LargeGroups {
         userId,
         joinedAt: joinedAt || since,
       }));
-      await stays.join(groupId, await this.withPresence(joins));
+      await this.join(groupId, joins);
     }
     for (let after: string | undefined = ''; after !== undefined;) {
       const page = await stays.openPage(groupId, after);
@@ -91,11 +96,17 @@ export class LargeGroups {
   /** Without users who were erased: they are members no more, whatever is told. */
   private async withPresence(all: readonly Member[]): Promise<FirstMember[]> {
     const members = all.filter(({ userId }) => !this.deps.erased.has(userId));
-    const answers = await this.deps.presence.lookupMany(usersOf(members));
-    return members.map((member) => ({
-      ...member,
-      presentSince: presentSince(answers.get(member.userId)),
-    }));
+    const { presence, now } = this.deps;
+    const asked = now();
+    const answers = await presence.lookupMany(usersOf(members));
+    const looked = { asked, answered: now() };
+    return members.map((member) => {
+      const arrivedAt = presence.arrivedAt(member.userId);
+      return {
+        ...member,
+        presentSince: presentSince(answers.get(member.userId), arrivedAt, looked),
+      };
+    });
   }
 
   /** Writes down joins and leaves, in their order. */
@@ -108,8 +119,18 @@ export class LargeGroups {
         continue;
       }
       const joins = run.map(({ userId, at }) => ({ userId, joinedAt: at }));
-      await stays.join(groupId, await this.withPresence(joins));
+      await this.join(groupId, joins);
     }
+  }
+
+  /**
+   * Who joined and appeared before we heard of the join may have missed what was sent between: it was
+   * not theirs when they appeared, and nobody looks again while they stay.
+   */
+  private async join(groupId: string, joins: readonly Member[]): Promise<void> {
+    const { stays, readers, onAwoken } = this.deps;
+    const doubtful = await stays.join(groupId, await this.withPresence(joins));
+    if (doubtful.length > 0) onAwoken(await readers.settle(doubtful));
   }
 }
 
@@ -135,10 +156,4 @@ function runsOf(changes: readonly MembershipChange[]): Run[] {
     users.add(change.userId);
   }
   return runs;
-}
-
-/** Unix ms since when the user is there; 0 for one who is not, or may not be. */
-function presentSince(answer: PresenceAnswer | undefined): number {
-  if (!answer?.certain || answer.devices.length === 0) return 0;
-  return Math.max(1, Math.min(...answer.devices.map(({ connectedAt }) => connectedAt)) * 1_000);
 }

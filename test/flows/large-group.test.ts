@@ -142,6 +142,17 @@ test('who joins gets nothing from before', async () => {
   expect(idsPushedTo(carol)).toEqual(after);
 });
 
+test('who appears within the second of the message that makes the group large gets it too', async () => {
+  const members = people(60);
+  const [alice, bob] = members as [string, string];
+  const group = await TestGroup.make(system, members);
+  await sleep(1_000 - (Date.now() % 1_000));
+  const sent = await group.sendMany(alice, 8);
+  await system.gateway.connect(bob, 'phone');
+  const pushes = await system.gateway.received(bob, 8);
+  expect(pushes.map((push) => push.msg_id)).toEqual(sent);
+});
+
 test('members who are present when the group becomes large are not sent what gateways push', async () => {
   const members = people(60);
   const [alice, bob] = members as [string, string];
@@ -152,6 +163,24 @@ test('members who are present when the group becomes large are not sent what gat
   await noted(bob, true);
   expect(idsPushedTo(bob)).toEqual([]);
 });
+
+test('who joins, misses messages and appears before any worker hears of it gets them', async () => {
+  const members = people(60);
+  const carol = unique('carol');
+  const [alice] = members as [string];
+  const group = await TestGroup.make(system, members);
+  await stored(db, await group.sendMany(alice, 1));
+  await worker.close();
+  await group.join(carol);
+  const missed = await group.sendMany(alice, 5);
+  await sleep(OUT_OF_OVERLAP_MS);
+  await system.gateway.connect(carol, 'phone');
+  // As its group of consumers has it when both are far behind: messages first, then who joined.
+  worker = await startTestWorker(system.config);
+  await workerReady(worker);
+  const pushes = await system.gateway.received(carol, 5);
+  expect(pushes.map((push) => push.msg_id)).toEqual(missed);
+}, 60_000);
 
 test('who goes and comes back while no worker runs gets what they missed', async () => {
   const members = people(60);

@@ -5,7 +5,7 @@
 import type { MembershipChange } from '../../domain/roster';
 import { chunks, MAX_ROWS } from './chunks';
 import type { Database, Queryable } from './database';
-import { lockGroup } from './group-log';
+import { APPEAR_OVERLAP_MS, lockGroup } from './group-log';
 
 /** A member as a group's members are first written down. */
 export interface FirstMember {
@@ -100,9 +100,13 @@ export class GroupStays {
     });
   }
 
-  /** Writes down joins of a large group, of different users; `joinedAt` is when they joined. */
-  async join(groupId: string, joins: readonly FirstMember[]): Promise<void> {
-    await this.db.transaction(async (tx) => {
+  /**
+   * Writes down joins of a large group, of different users; `joinedAt` is when they joined. Returns those
+   * who count as present, but perhaps not since they joined: they may have to get something yet.
+   */
+  async join(groupId: string, joins: readonly FirstMember[]): Promise<string[]> {
+    return this.db.transaction(async (tx) => {
+      const doubtful: string[] = [];
       const head = await lockGroup(tx, groupId);
       for (const piece of chunks(joins)) {
         const ends = await lastEnds(tx, groupId, piece);
@@ -113,9 +117,11 @@ export class GroupStays {
         for (const [at, before] of await positionsBefore(tx, groupId, news, head)) {
           const then = news.filter(({ joinedAt }) => joinedAt === at);
           rows.push(...then.map(({ userId }) => [userId, groupId, at, before]));
+          doubtful.push(...(await unsettle(tx, then, at)));
         }
         await insertStays(tx, rows);
       }
+      return doubtful;
     });
   }
 
@@ -241,6 +247,25 @@ async function addReaders(tx: Queryable, members: readonly FirstMember[]): Promi
      ON DUPLICATE KEY UPDATE user_id = group_readers.user_id`,
     [rows],
   );
+}
+
+/** Of the members those who appeared after `joinedAt`, or hardly before; notes that they may be behind. */
+async function unsettle(
+  tx: Queryable,
+  members: readonly FirstMember[],
+  joinedAt: number,
+): Promise<string[]> {
+  const rows = await tx.select<{ user_id: string }>(
+    'SELECT user_id FROM group_readers WHERE user_id IN (?) AND present_since > ? ORDER BY user_id FOR UPDATE',
+    [members.map(({ userId }) => userId), joinedAt - APPEAR_OVERLAP_MS],
+  );
+  const users = rows.map((row) => row.user_id);
+  if (users.length > 0) {
+    await tx.execute('UPDATE group_readers SET state = 1 WHERE user_id IN (?) AND state > 0', [
+      users,
+    ]);
+  }
+  return users;
 }
 
 async function insertStays(tx: Queryable, rows: readonly (string | number)[][]): Promise<void> {
