@@ -162,17 +162,17 @@ export async function startWorker(
 
   const receiptLog = new ReceiptLog(parts.database);
   const wakes = new ReceiptWakes({ ...parts, taskQueue, claims: new WakeClaims(parts.redis) });
-  // kafkajs' own retries would append a second time what was only slow.
   const receiptKafka = createKafka({
     brokers: config.KAFKA_BROKERS,
     clientId: config.IM_KAFKA_CLIENT_ID,
     deadlineMs: RECEIPT_APPEND_MS,
-    retries: 0,
     log,
   });
   const receiptProducer = new BatchingProducer({
     kafka: receiptKafka,
     deadlineMs: RECEIPT_APPEND_MS,
+    // Sent again, what was only slow would be there twice.
+    once: true,
     log,
     metrics,
   });

@@ -8,24 +8,25 @@ export interface KafkaOptions {
   readonly clientId: string;
   /** For one request, ms. */
   readonly deadlineMs: number;
-  /** How often kafkajs sends a request again by itself; a few times unless given. */
-  readonly retries?: number;
   readonly log: Logger;
 }
 
-/** A leader that moved, or a topic just made, costs a few; longer outages are for our own breaker. */
+/**
+ * How often kafkajs connects or asks again by itself: a topic just made costs a few. Appends are repeated
+ * by our producer, never by kafkajs.
+ */
 const RETRIES = 8;
 
 /** A client for producers and admin calls, which have callers that wait. */
 export function createKafka(options: KafkaOptions): Kafka {
-  const { brokers, clientId, deadlineMs, retries = RETRIES, log } = options;
+  const { brokers, clientId, deadlineMs, log } = options;
   usePlainRequestTables();
   return new Kafka({
     brokers: [...brokers],
     clientId,
     connectionTimeout: deadlineMs,
     requestTimeout: deadlineMs,
-    retry: { retries, initialRetryTime: 50, maxRetryTime: 200 },
+    retry: { retries: RETRIES, initialRetryTime: 50, maxRetryTime: 200 },
     logLevel: logLevel.WARN,
     logCreator:
       () =>

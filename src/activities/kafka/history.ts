@@ -5,7 +5,9 @@
 import type { Logger } from '../../logger';
 import type { Metrics } from '../../metrics';
 import { sleep } from '../sleep';
-import type { BatchingProducer, KafkaRecord } from './producer';
+import { RecordTooLargeError } from './producer';
+import type { BatchingProducer } from './producer';
+import type { KafkaRecord } from './record';
 
 /** Records that may wait, about 100 MB of the largest messages; beyond it the newest are dropped. */
 const MAX_BUFFERED = 10_000;
@@ -26,9 +28,10 @@ export class History {
     try {
       await this.deps.producer.append(TOPIC, record);
       return true;
-    } catch {
+    } catch (error) {
       // The producer has logged and counted the failure; the record's fate is decided here.
-      this.keep(record);
+      if (isHopeless(error)) this.deps.metrics.historyDropped.inc();
+      else this.keep(record);
       return false;
     }
   }
@@ -64,17 +67,25 @@ export class History {
     this.retrying = undefined;
   }
 
-  /** Appends in order until one fails. */
+  /** Appends what waits until something fails. */
   private async flush(): Promise<void> {
     while (this.buffer.length > 0) {
       const batch = this.buffer.slice(0, 200);
       const outcomes = await Promise.allSettled(
         batch.map((record) => this.deps.producer.append(TOPIC, record)),
       );
-      const failedAt = outcomes.findIndex((outcome) => outcome.status === 'rejected');
-      this.buffer.splice(0, failedAt < 0 ? batch.length : failedAt);
+      const failures = outcomes.map((each) => (each.status === 'rejected' ? each : undefined));
+      const left = batch.filter((_, i) => failures[i] && !isHopeless(failures[i].reason));
+      const dropped = failures.filter((each) => each && isHopeless(each.reason)).length;
+      this.buffer.splice(0, batch.length, ...left);
       this.deps.metrics.historyBuffered.set(this.buffer.length);
-      if (failedAt >= 0) return;
+      if (dropped > 0) this.deps.metrics.historyDropped.inc(dropped);
+      if (left.length > 0) return;
     }
   }
+}
+
+/** Tried again it would fail again, and hold up what is behind it. */
+function isHopeless(error: unknown): boolean {
+  return error instanceof Error && error.cause instanceof RecordTooLargeError;
 }

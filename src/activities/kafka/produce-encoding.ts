@@ -3,9 +3,8 @@
  *
  * kafkajs makes an encoder with a zeroed buffer for each record and several for each partition, and
  * reckons with `BigInt` objects: with the partitioner that was more than a tenth of the server's work
- * (bench/NOTES.md). Its encoding is replaced where it looks it up; the bytes are the same, which a test
- * compares, and everything else (leaders, connections, retries) stays kafkajs's. What we never send,
- * such as transactions or compression, is still encoded by kafkajs.
+ * (bench/NOTES.md). The bytes are the same, which a test compares. What we never send, such as transactions
+ * or compression, is still encoded by kafkajs.
  */
 import { crc32c } from './crc32c';
 
@@ -32,49 +31,6 @@ export interface ProduceRequest {
       readonly messages: readonly Message[];
     }[];
   }[];
-}
-
-/** What stands for one of kafkajs's encoders. */
-interface Encoded {
-  readonly buf: Buffer;
-  readonly buffer: Buffer;
-}
-
-type Protocol = (request: ProduceRequest) => {
-  readonly request: { encode(): Promise<Encoded> };
-  readonly response: unknown;
-};
-
-interface Produce {
-  protocol(options: { version: number }): Protocol | undefined;
-}
-
-/** Versions of the request whose bytes are these: they differ in the answer only. */
-const FIRST_VERSION = 3;
-const LAST_VERSION = 7;
-
-const faster = new WeakSet<Produce>();
-
-/** Makes kafkajs use {@link encodeProduce}, for all clients of the process. */
-export function encodeFaster(): void {
-  // It has no setting for this, and no types inside.
-  // eslint-disable-next-line @typescript-eslint/no-require-imports
-  const produce = require('kafkajs/src/protocol/requests/produce') as Produce;
-  if (faster.has(produce)) return;
-  faster.add(produce);
-  const original = produce.protocol.bind(produce);
-  produce.protocol = ({ version }) => {
-    const protocol = original({ version });
-    if (!protocol || version < FIRST_VERSION || version > LAST_VERSION) return protocol;
-    return (asked) => {
-      const { request, response } = protocol(asked);
-      const encode = (): Promise<Encoded> => {
-        const bytes = encodeProduce(asked, Date.now());
-        return bytes ? Promise.resolve({ buf: bytes, buffer: bytes }) : request.encode();
-      };
-      return { request: { ...request, encode }, response };
-    };
-  };
 }
 
 /** Of a batch, from its base offset to the number of its records. */
