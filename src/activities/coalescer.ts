@@ -16,6 +16,8 @@ export interface CoalescerOptions<Item, Result> {
   readonly run: (items: Item[]) => Promise<readonly Result[]>;
   /** Items of one batch. */
   readonly maxBatch: number;
+  /** What they may come to together, where their size counts too; a larger item is a batch of its own. */
+  readonly maxSize?: { readonly size: number; readonly of: (item: Item) => number };
   /** Items that may wait; {@link Coalescer.add} rejects beyond it. */
   readonly maxQueued: number;
   /** A batch begins no sooner than this after the one before, ms: for batches that cost by the batch. */
@@ -65,11 +67,23 @@ export class Coalescer<Item, Result> {
   }
 
   private take(): Entry<Item, Result>[] {
-    if (this.queue.length > this.options.maxBatch)
-      return this.queue.splice(0, this.options.maxBatch);
+    const count = this.nextCount();
+    if (this.queue.length > count) return this.queue.splice(0, count);
     const all = this.queue;
     this.queue = [];
     return all;
+  }
+
+  private nextCount(): number {
+    const { maxBatch, maxSize } = this.options;
+    const most = Math.min(this.queue.length, maxBatch);
+    if (!maxSize) return most;
+    let size = 0;
+    for (let i = 0; i < most; i++) {
+      size += maxSize.of((this.queue[i] as Entry<Item, Result>).item);
+      if (size > maxSize.size && i > 0) return i;
+    }
+    return most;
   }
 
   private async runOne(batch: Entry<Item, Result>[]): Promise<void> {

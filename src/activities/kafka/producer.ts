@@ -24,6 +24,8 @@ import type { KafkaRecord } from './record';
 
 /** Records of one append: beyond about a hundred a larger batch saves little (architecture, trials). */
 const MAX_BATCH = 500;
+/** And their bytes: all may be for one partition, which takes {@link MAX_MESSAGE_BYTES} with framing. */
+const MAX_BATCH_BYTES = 900_000;
 /**
  * From one append to the next of a topic, ms: each costs Kafka and us about half a millisecond of CPU,
  * however many records it has.
@@ -133,6 +135,7 @@ export class BatchingProducer {
       lane = new Coalescer({
         run: (records) => this.send(topic, records),
         maxBatch: MAX_BATCH,
+        maxSize: { size: MAX_BATCH_BYTES, of: bytesOf },
         maxQueued: MAX_QUEUED,
         apartMs: APPENDS_APART_MS,
       });

@@ -22,6 +22,8 @@ export const UNORDERED: ReadonlySet<string> = new Set([TOPICS.delivered]);
 
 const HOUR_MS = 60 * 60 * 1000;
 const WEEK_MS = 7 * 24 * HOUR_MS;
+/** Of all records that one request has for one partition; Kafka's own default, whatever a broker has. */
+export const MAX_MESSAGE_BYTES = 1_048_588;
 /** Production's counts where no setting names them (contracts.md). */
 const RECEIPT_PARTITIONS = 32;
 const MEMBERSHIP_PARTITIONS = 16;
@@ -111,6 +113,7 @@ async function ensureOnce(
 function toConfig(spec: TopicSpec, replicationFactor: number): ITopicConfig {
   const entries = {
     'retention.ms': String(spec.retentionMs),
+    'max.message.bytes': String(MAX_MESSAGE_BYTES),
     // Two in-sync replicas where there are enough (contracts.md).
     'min.insync.replicas': replicationFactor >= 3 ? '2' : '1',
   };

@@ -2,7 +2,7 @@ import type { Kafka } from 'kafkajs';
 import { partitionOf } from '../../../src/activities/kafka/partitioner';
 import { BatchingProducer } from '../../../src/activities/kafka/producer';
 import { createMetrics } from '../../../src/metrics';
-import { connectKafka, createTopic, log } from '../../support/kafka';
+import { connectKafka, createProducer, createTopic, log, readTopic } from '../../support/kafka';
 
 const PARTITIONS = 8;
 const KEYS = Array.from({ length: 40 }, (_, i) => `key-${i}`);
@@ -34,7 +34,28 @@ describe('the records of one append', () => {
   });
 });
 
-/** Not how many: kafkajs appends again what a new topic's leader took only in part. */
+describe('more large records for one partition than Kafka takes in one request', () => {
+  const kafka = connectKafka();
+  const COUNT = 150;
+
+  it('are all stored, and records of other topics are taken meanwhile', async () => {
+    const [topic, other] = await Promise.all([createTopic(kafka, 1), createTopic(kafka, 1)]);
+    const producer = await createProducer(kafka);
+    await producer.warmUp([topic, other]);
+    const value = 'x'.repeat(11_000);
+    await Promise.all(
+      Array.from({ length: COUNT }, (_, i) => [
+        producer.append(topic, { key: String(i), value }),
+        producer.append(other, { key: String(i), value: 'y' }),
+      ]).flat(),
+    );
+    await producer.close();
+    const read = await readTopic(kafka, topic, (records) => records.length >= COUNT);
+    expect(new Set(read.map(({ key }) => key)).size).toBe(COUNT);
+  });
+});
+
+/** Not how many: a new topic's leader may take an append only in part, and then it is sent again. */
 async function withRecords(kafka: Kafka, topic: string): Promise<Set<number>> {
   const admin = kafka.admin();
   await admin.connect();
