@@ -20,6 +20,13 @@ export interface PartitionRange {
   readonly from: { readonly offset: number } | { readonly time: number };
 }
 
+/** Of a partition, the first offset that is still there and the one after the last. */
+interface Bounds {
+  readonly partition: number;
+  readonly low: string;
+  readonly high: string;
+}
+
 /** How long one look may take, ms: joining a group costs seconds. */
 const DEADLINE_MS = 30_000;
 
@@ -38,8 +45,14 @@ export class PartitionReader {
   /** Calls `take` with each record from the range's start to what is the partition's end now. */
   async read(range: PartitionRange, take: (record: StoredRecord) => void): Promise<void> {
     const { topic, partition } = range;
-    const [end, start] = await Promise.all([this.endOf(topic, partition), this.startOf(range)]);
-    if (start === undefined || start >= end) return;
+    const [{ low, high }, from] = await Promise.all([
+      this.boundsOf(topic, partition),
+      this.startOf(range),
+    ]);
+    const end = Number(high);
+    // What is older than the topic's time is gone: waiting for it would last until the deadline.
+    const start = from === undefined ? end : Math.max(from, Number(low));
+    if (start >= end) return;
     const consumer = this.kafka.consumer({
       groupId: `${this.clientId}-reader-${randomUUID()}`,
       allowAutoTopicCreation: false,
@@ -79,10 +92,10 @@ export class PartitionReader {
     });
   }
 
-  private async endOf(topic: string, partition: number): Promise<number> {
+  private async boundsOf(topic: string, partition: number): Promise<Bounds> {
     const found = (await this.offsets(topic)).find((each) => each.partition === partition);
     if (!found) throw new Error(`${topic} has no partition ${partition}`);
-    return Number(found.high);
+    return found;
   }
 
   /** `undefined`: nothing was written since. */
@@ -99,7 +112,7 @@ export class PartitionReader {
     }
   }
 
-  private async offsets(topic: string): Promise<{ partition: number; high: string }[]> {
+  private async offsets(topic: string): Promise<Bounds[]> {
     const admin = this.kafka.admin();
     await admin.connect();
     try {
