@@ -24,7 +24,7 @@ import type { KafkaRecord } from './record';
 
 /** Records of one append: beyond about a hundred a larger batch saves little (architecture, trials). */
 const MAX_BATCH = 500;
-/** And their bytes: all may be for one partition, which takes {@link MAX_MESSAGE_BYTES} with framing. */
+/** And their bytes: all may be for one partition, which takes 1,048,588 with framing (topics.ts). */
 const MAX_BATCH_BYTES = 900_000;
 /**
  * From one append to the next of a topic, ms: each costs Kafka and us about half a millisecond of CPU,
@@ -63,7 +63,7 @@ export interface ProducerOptions {
 
 export class BatchingProducer {
   private readonly producer: Producer;
-  private readonly lanes = new Map<string, Coalescer<KafkaRecord, unknown>>();
+  private readonly lanes = new Map<string, Coalescer<KafkaRecord, Error | undefined>>();
   private readonly breaker: CircuitBreaker;
   private readonly connecting: Promise<void>;
   private closed = false;
@@ -129,7 +129,7 @@ export class BatchingProducer {
     return this.options.unordered?.has(topic) ?? false;
   }
 
-  private lane(topic: string): Coalescer<KafkaRecord, unknown> {
+  private lane(topic: string): Coalescer<KafkaRecord, Error | undefined> {
     let lane = this.lanes.get(topic);
     if (!lane) {
       lane = new Coalescer({
@@ -145,21 +145,24 @@ export class BatchingProducer {
   }
 
   /** For each record why Kafka does not have it, or `undefined`. */
-  private async send(topic: string, records: readonly KafkaRecord[]): Promise<unknown[]> {
+  private async send(
+    topic: string,
+    records: readonly KafkaRecord[],
+  ): Promise<(Error | undefined)[]> {
     const { deadlineMs, log, metrics } = this.options;
     // What waited behind a failed append does not wait for a deadline of its own.
     if (this.breaker.isOpen && records.length > 1) throw new Error('an append before it failed');
     metrics.kafkaBatch.observe(records.length);
     const until = performance.now() + deadlineMs;
     const outgoing = records.map((record) => new OutgoingRecord(record, until));
-    let failure: unknown;
+    let failure: Error | undefined;
     try {
       await withDeadline(this.sendUntilSettled(topic, outgoing, until), deadlineMs, 'append');
       // Records that are too large say nothing of Kafka.
       this.breaker.succeeded();
     } catch (error) {
       this.breaker.failed();
-      failure = error;
+      failure = error as Error;
     }
     const outcomes = outgoing.map((record) => outcomeOf(record, failure));
     const failures = outcomes.filter((outcome) => outcome !== undefined);
@@ -195,14 +198,14 @@ export class BatchingProducer {
     topic: string,
     messages: OutgoingRecord[],
     until: number,
-  ): Promise<unknown> {
+  ): Promise<Error | undefined> {
     if (this.isUnordered(topic)) this.unorderedRequests += 1;
     const timeout = Math.max(1, Math.ceil(until - performance.now()));
     try {
       await this.producer.send({ topic, messages, acks: -1, timeout });
       return undefined;
     } catch (error) {
-      return error;
+      return error as Error;
     }
   }
 
@@ -220,7 +223,7 @@ export class BatchingProducer {
   }
 }
 
-function outcomeOf(record: OutgoingRecord, failure: unknown): unknown {
+function outcomeOf(record: OutgoingRecord, failure: Error | undefined): Error | undefined {
   if (record.isStored) return undefined;
   if (record.isTooLarge) {
     return new RecordTooLargeError(`Kafka takes no record of ${bytesOf(record)} bytes`);
@@ -229,6 +232,6 @@ function outcomeOf(record: OutgoingRecord, failure: unknown): unknown {
 }
 
 /** Whether kafkajs would have sent again. */
-function isPassing(failure: unknown): boolean {
+function isPassing(failure: Error | undefined): boolean {
   return failure === undefined || failure instanceof KafkaJSNumberOfRetriesExceeded;
 }
