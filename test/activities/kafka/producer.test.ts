@@ -3,6 +3,7 @@ import { partitionOf } from '../../../src/activities/kafka/partitioner';
 import { BatchingProducer } from '../../../src/activities/kafka/producer';
 import { createMetrics } from '../../../src/metrics';
 import { connectKafka, createProducer, createTopic, log, readTopic } from '../../support/kafka';
+import { waitFor } from '../../support/wait';
 
 const PARTITIONS = 8;
 const KEYS = Array.from({ length: 40 }, (_, i) => `key-${i}`);
@@ -59,7 +60,18 @@ describe('more large records for one partition than Kafka takes in one request',
 async function withRecords(kafka: Kafka, topic: string): Promise<Set<number>> {
   const admin = kafka.admin();
   await admin.connect();
-  const offsets = await admin.fetchTopicOffsets(topic);
-  await admin.disconnect();
+  let offsets: Awaited<ReturnType<typeof admin.fetchTopicOffsets>> = [];
+  try {
+    await waitFor('leaders for the partitions without records, too', 20_000, async () => {
+      try {
+        offsets = await admin.fetchTopicOffsets(topic);
+      } catch (error) {
+        if (!/not the leader/.test(String(error))) throw error;
+      }
+      return offsets.length > 0;
+    });
+  } finally {
+    await admin.disconnect();
+  }
   return new Set(offsets.filter(({ low, high }) => low !== high).map(({ partition }) => partition));
 }
