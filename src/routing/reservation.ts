@@ -7,6 +7,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Ceilings } from '../activities/mysql/ceilings';
 import { sleep } from '../activities/sleep';
+import type { Turn } from '../activities/turns';
 import type {
   MessageStates,
   ReserveReply,
@@ -39,6 +40,11 @@ export interface Reservation {
   readonly waiting: number | undefined;
   /** Redis may have forgotten that this id was used before. */
   readonly doubtful: boolean;
+  /**
+   * To push: messages of one conversation leave this process in sequence order, although the steps
+   * before that (encryption, a presence lookup) may overtake each other. To be left in the end.
+   */
+  readonly turn: Turn;
 }
 
 /** The message was answered before. */
@@ -116,18 +122,20 @@ export class Reservations {
     const asked = refused < 0 ? messages : messages.slice(0, refused);
     const requests = asked.map((message) => this.requestOf(message));
     if (requests.length === 0) return [];
+    let replies;
     try {
-      const outcomes: (Reservation | Earlier | Error)[] = [];
-      const replies = await this.deps.states.reserveRun(requests);
-      for (const [i, reply] of replies.entries()) {
-        if (reply instanceof Error) outcomes.push(redisFailed(reply));
-        else if (reply.kind === 'busy' || reply.kind === 'ceiling') break;
-        else outcomes.push(this.settled(requests[i] as ReserveRequest, reply));
-      }
-      return outcomes;
+      replies = await this.deps.states.reserveRun(requests);
     } catch (error) {
       return asked.map(() => redisFailed(error));
     }
+    // Each reply reaches its message from here: there are turns among them, to be left.
+    const outcomes: (Reservation | Earlier | Error)[] = [];
+    for (const [i, reply] of replies.entries()) {
+      if (reply instanceof Error) outcomes.push(redisFailed(reply));
+      else if (reply.kind === 'busy' || reply.kind === 'ceiling') break;
+      else outcomes.push(this.settled(requests[i] as ReserveRequest, reply));
+    }
+    return outcomes;
   }
 
   private requestOf(message: Message): ReserveRequest {
