@@ -75,7 +75,8 @@ export class Reservations {
 
   /**
    * Reserves the message, or finds the answer it had. Throws ROUTING_FAILED for a sender who was
-   * erased, DUPLICATE_MESSAGE for the same id with another payload, SEQUENCE_ERROR when no number can be had, SERVICE_UNAVAILABLE without Redis.
+   * erased, DUPLICATE_MESSAGE for the same id with another payload, SEQUENCE_ERROR when no number can
+   * be had, SERVICE_UNAVAILABLE without Redis and when other attempts with this id take too long.
    */
   async reserve(message: Message): Promise<Reservation | Earlier> {
     if (this.deps.erased.has(message.senderId)) {
@@ -94,7 +95,9 @@ export class Reservations {
           break;
         case 'busy':
           if (Date.now() > giveUpAt) {
-            throw new ImError('DUPLICATE_MESSAGE', 'another attempt with this msg_id is under way');
+            // Not DUPLICATE_MESSAGE, which has the caller send it again with another id.
+            const detail = 'another attempt with this msg_id is under way';
+            throw new ImError('SERVICE_UNAVAILABLE', detail);
           }
           await sleep(pause);
           pause = Math.min(pause * 2, BUSY_POLL_MS[1]);

@@ -108,3 +108,15 @@ describe('messages of one conversation', () => {
     expect(passed).toEqual([1, 2, 3, 4]);
   });
 });
+
+test('an id whose first attempt goes on for too long is refused for now, not for good', async () => {
+  const [message] = messagesOf(unique('group'), 1) as [Message];
+  const first = await reservationsWith(60_000).reserve(message);
+  await expect(reservationsWith().reserve(message)).rejects.toMatchObject({
+    code: 'SERVICE_UNAVAILABLE',
+  });
+  await expect(
+    reservationsWith().reserve({ ...message, content: 'something else' }),
+  ).rejects.toMatchObject({ code: 'DUPLICATE_MESSAGE' });
+  expect(first.kind).toBe('new');
+}, 20_000);
