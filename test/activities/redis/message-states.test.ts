@@ -83,6 +83,38 @@ test('blocks of a turn are taken by the counters that asked for them, and by no 
   ]);
 });
 
+describe('a counter that gives numbers and gets another block', () => {
+  async function counting(): Promise<{
+    next: () => Promise<ReserveReply>;
+    offer: (floor: number) => Promise<void>;
+  }> {
+    const first = await numbered();
+    await states.reserve(first);
+    const counter = await states.counter(first.conversation);
+    if (!counter) throw new Error('no counter');
+    return {
+      next: () => states.reserve({ ...first, msgId: unique('msg') }),
+      offer: (floor) =>
+        states.installBlock(first.conversation, counter, { floor, ceiling: floor + 10_000 }),
+    };
+  }
+
+  test('goes on without a gap when its block goes on, also in several of them at once', async () => {
+    const { next, offer } = await counting();
+    await Promise.all([offer(10_000), offer(20_000)]);
+    expect(await next()).toMatchObject({ kind: 'new', sequenceNumber: 2, left: 29_998 });
+    // One that came late, of what it has already.
+    await offer(10_000);
+    expect(await next()).toMatchObject({ kind: 'new', sequenceNumber: 3, left: 29_997 });
+  });
+
+  test('never gives numbers of a block in between, which a counter in another Redis may give', async () => {
+    const { next, offer } = await counting();
+    await offer(20_000);
+    expect(await next()).toMatchObject({ kind: 'new', sequenceNumber: 20_001, left: 9_999 });
+  });
+});
+
 test('each message of a turn has its own outcome, also when Redis refuses one of them', async () => {
   const one = await numbered();
   const again = await numbered();
