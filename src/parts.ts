@@ -89,7 +89,7 @@ export async function openParts(config: Config, name: string) {
     url: config.REDIS_URL,
     deadlineMs: config.IM_REDIS_DEADLINE_MS,
     log,
-    generationOf: (instance) => generationOf(database, instance),
+    generationOf: (instance, prepare) => generationOf(database, instance, prepare),
   });
   const kafka = createKafka({
     brokers: config.KAFKA_BROKERS,

@@ -1,11 +1,11 @@
 /** One stream of `im.v1.IMStreamService`: messages in, in order; answers out; never more than fits in between. */
 import { status } from '@grpc/grpc-js';
 import type { ServerDuplexStream } from '@grpc/grpc-js';
+import { Turns } from '../activities/turns';
 import { ImError, messageOf } from '../domain/errors';
 import { privateConversation } from '../domain/ids';
 import { failed } from '../routing/answer';
 import type { Lanes } from '../routing/lanes';
-import { Turns } from '../routing/turns';
 import type { Answer, RouteCalls } from './route-calls';
 import { encodeAnswers, RequestBatch } from './stream-codec';
 import type { StreamAnswer, StreamRequest } from './stream-codec';

@@ -19,7 +19,7 @@ import type { Logger } from '../logger';
 import type { Metrics } from '../metrics';
 import type { ContentKeys } from './content-keys';
 import { DeliveryMarker } from './delivery-marker';
-import { Turns } from './turns';
+import { Turns } from '../activities/turns';
 
 /** Messages of a page: what an activity holds in memory, about a MB. */
 const PAGE_SIZE = 100;

@@ -20,7 +20,6 @@ import type { Lanes, Place } from './lanes';
 import type { Recall } from './recall';
 import { recordAnswer, restoreAnswer } from './record-answer';
 import type { Reservation, Reservations } from './reservation';
-import { Turns } from './turns';
 
 export type GroupAnswer = RouteAnswer<GroupStatus>;
 
@@ -34,8 +33,6 @@ export interface GroupRouterDeps {
 }
 
 export class GroupRouter {
-  private readonly turns = new Turns();
-
   constructor(private readonly deps: GroupRouterDeps) {}
 
   /**
@@ -70,8 +67,7 @@ export class GroupRouter {
     reservation: Reservation,
   ): Promise<RouteAnswer<GroupStatus>> {
     const { msgId, conversation, sequenceNumber } = message;
-    const { owner } = reservation;
-    const turn = this.turns.enter(conversation.key);
+    const { owner, turn } = reservation;
     try {
       // Plain, also where content is encrypted at rest: gateways cannot decrypt (contracts.md).
       const content = this.deps.content.screen(message);

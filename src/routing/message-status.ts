@@ -6,8 +6,8 @@ import type { MessageStatus } from '../domain/message';
 import type { Logger } from '../logger';
 
 export interface MessageStatusDeps {
-  readonly states: MessageStates;
-  readonly messages: MessageStore;
+  readonly states: Pick<MessageStates, 'find'>;
+  readonly messages: Pick<MessageStore, 'findStatus'>;
   readonly log: Logger;
 }
 
@@ -22,28 +22,34 @@ const STATUS: Record<string, MessageStatus['status']> = {
 
 /** The status, or `undefined` for an id never seen. Throws RETRIEVAL_ERROR when neither store can say. */
 export async function findMessageStatus(
-  deps: MessageStatusDeps,
+  { states, messages, log }: MessageStatusDeps,
   msgId: string,
 ): Promise<MessageStatus | undefined> {
+  let remembered: MessageStatus | undefined;
   let redisError: unknown;
   try {
-    const state = await deps.states.find(msgId);
-    if (state) return fromRedis(state);
+    const state = await states.find(msgId);
+    if (state) remembered = fromRedis(state);
   } catch (error) {
     redisError = error;
-    deps.log.debug({ err: messageOf(error) }, 'status: Redis failed, asking MySQL');
+    log.debug({ err: messageOf(error) }, 'status: Redis failed, asking MySQL');
   }
-  let found: MessageStatus | undefined;
+  // "Pending" may only mean that Redis was never told how it went on: it was away, or the server died.
+  if (remembered && remembered.status !== 'pending') return remembered;
+  let stored: MessageStatus | undefined;
   try {
-    found = await deps.messages.findStatus(msgId);
+    stored = await messages.findStatus(msgId);
   } catch (error) {
-    throw new ImError('RETRIEVAL_ERROR', `MySQL failed: ${messageOf(error)}`, { cause: error });
+    if (!remembered) {
+      throw new ImError('RETRIEVAL_ERROR', `MySQL failed: ${messageOf(error)}`, { cause: error });
+    }
+    log.debug({ err: messageOf(error) }, 'status: MySQL failed, Redis is believed');
   }
   // MySQL learns of a message later than Redis: without Redis "not there" is not known.
-  if (!found && redisError) {
+  if (!stored && redisError) {
     throw new ImError('RETRIEVAL_ERROR', 'Redis is unavailable', { cause: redisError });
   }
-  return found;
+  return stored ?? remembered;
 }
 
 function fromRedis(state: StoredState): MessageStatus {

@@ -25,7 +25,6 @@ import type { OfflineStore } from './offline-store';
 import type { Recall } from './recall';
 import { recordAnswer, restoreAnswer } from './record-answer';
 import type { Earlier, Reservation, Reservations } from './reservation';
-import { Turns } from './turns';
 
 export type PrivateAnswer = RouteAnswer<PrivateStatus>;
 
@@ -44,8 +43,6 @@ export interface PrivateRouterDeps {
 type PrivateMessage = SequencedMessage & { readonly recipientId: string };
 
 export class PrivateRouter {
-  private readonly turns = new Turns();
-
   constructor(private readonly deps: PrivateRouterDeps) {}
 
   /**
@@ -90,7 +87,7 @@ export class PrivateRouter {
     message: PrivateMessage,
     reservation: Reservation,
   ): Promise<PrivateAnswer> {
-    const turn = this.turns.enter(message.conversation.key);
+    const { turn } = reservation;
     try {
       const screened = { ...message, content: this.deps.content.screen(message) };
       if (reservation.doubtful) {

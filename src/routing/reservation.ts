@@ -7,6 +7,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Ceilings } from '../activities/mysql/ceilings';
 import { sleep } from '../activities/sleep';
+import type { Turn } from '../activities/turns';
 import type {
   MessageStates,
   ReserveReply,
@@ -39,6 +40,11 @@ export interface Reservation {
   readonly waiting: number | undefined;
   /** Redis may have forgotten that this id was used before. */
   readonly doubtful: boolean;
+  /**
+   * To push: messages of one conversation leave this process in sequence order, although the steps
+   * before that (encryption, a presence lookup) may overtake each other. To be left in the end.
+   */
+  readonly turn: Turn;
 }
 
 /** The message was answered before. */
@@ -69,7 +75,8 @@ export class Reservations {
 
   /**
    * Reserves the message, or finds the answer it had. Throws ROUTING_FAILED for a sender who was
-   * erased, DUPLICATE_MESSAGE for the same id with another payload, SEQUENCE_ERROR when no number can be had, SERVICE_UNAVAILABLE without Redis.
+   * erased, DUPLICATE_MESSAGE for the same id with another payload, SEQUENCE_ERROR when no number can
+   * be had, SERVICE_UNAVAILABLE without Redis and when other attempts with this id take too long.
    */
   async reserve(message: Message): Promise<Reservation | Earlier> {
     if (this.deps.erased.has(message.senderId)) {
@@ -88,7 +95,9 @@ export class Reservations {
           break;
         case 'busy':
           if (Date.now() > giveUpAt) {
-            throw new ImError('DUPLICATE_MESSAGE', 'another attempt with this msg_id is under way');
+            // Not DUPLICATE_MESSAGE, which has the caller send it again with another id.
+            const detail = 'another attempt with this msg_id is under way';
+            throw new ImError('SERVICE_UNAVAILABLE', detail);
           }
           await sleep(pause);
           pause = Math.min(pause * 2, BUSY_POLL_MS[1]);
@@ -116,18 +125,20 @@ export class Reservations {
     const asked = refused < 0 ? messages : messages.slice(0, refused);
     const requests = asked.map((message) => this.requestOf(message));
     if (requests.length === 0) return [];
+    let replies;
     try {
-      const outcomes: (Reservation | Earlier | Error)[] = [];
-      const replies = await this.deps.states.reserveRun(requests);
-      for (const [i, reply] of replies.entries()) {
-        if (reply instanceof Error) outcomes.push(redisFailed(reply));
-        else if (reply.kind === 'busy' || reply.kind === 'ceiling') break;
-        else outcomes.push(this.settled(requests[i] as ReserveRequest, reply));
-      }
-      return outcomes;
+      replies = await this.deps.states.reserveRun(requests);
     } catch (error) {
       return asked.map(() => redisFailed(error));
     }
+    // Each reply reaches its message from here: there are turns among them, to be left.
+    const outcomes: (Reservation | Earlier | Error)[] = [];
+    for (const [i, reply] of replies.entries()) {
+      if (reply instanceof Error) outcomes.push(redisFailed(reply));
+      else if (reply.kind === 'busy' || reply.kind === 'ceiling') break;
+      else outcomes.push(this.settled(requests[i] as ReserveRequest, reply));
+    }
+    return outcomes;
   }
 
   private requestOf(message: Message): ReserveRequest {

@@ -1,4 +1,5 @@
 /** The streaming way in, im.v1.IMStreamService: the answers of Route calls, and their order. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { credentials, makeGenericClientConstructor, status } from '@grpc/grpc-js';
 import { people, TestGroup } from '../support/groups';
 import { unique } from '../support/ids';
@@ -234,6 +235,27 @@ describe('the order of a conversation', () => {
     expect(numbersOf(answers)).toEqual(sorted(numbersOf(answers)));
     stream.call.end();
   });
+
+  test('is that of the numbers also when it comes in on several streams and by calls', async () => {
+    const [alice, bob] = [unique('alice'), unique('bob')];
+    await system.gateway.connect(bob, 'phone');
+    await system.send(alice, bob);
+    const streams = Array.from({ length: 4 }, () => client.open());
+    const calls: Promise<unknown>[] = [];
+    for (let round = 0; round < 50; round++) {
+      for (const stream of streams) {
+        stream.write(Array.from({ length: 1 + (round % 3) }, () => inPrivate(message(alice, bob))));
+      }
+      calls.push(system.send(alice, bob), system.send(alice, bob));
+      await sleep(2);
+    }
+    for (const stream of streams) stream.call.end();
+    await Promise.all([...calls, ...streams.map((stream) => stream.ended())]);
+    const count = 1 + calls.length + streams.reduce((sum, { answers }) => sum + answers.length, 0);
+    const pushes = await system.gateway.received(bob, count);
+    const numbers = pushes.map((push) => push.sequence_number);
+    expect(numbers).toEqual(sorted(numbers));
+  }, 60_000);
 
   test('does not hold up others: a slow gateway delays only who it serves', async () => {
     const [alice, bob, carol] = [unique('alice'), unique('bob'), unique('carol')];

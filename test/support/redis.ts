@@ -9,7 +9,7 @@ export async function openRedis(): Promise<RedisConnection> {
     url: testConfig().REDIS_URL,
     deadlineMs: 5_000,
     log: pino({ level: 'silent' }),
-    generationOf: () => Promise.resolve({ generation: 1, seen: 'before' }),
+    generationOf: () => Promise.resolve(1),
   });
   await redis.whenReady();
   return redis;

@@ -1,7 +1,7 @@
 /** Turns of a conversation, batches of a turn of the event loop, and answers that Redis cannot take. */
 import { TurnBatcher } from '../../src/activities/turn-batcher';
+import { Turns } from '../../src/activities/turns';
 import { recordAnswer, restoreAnswer } from '../../src/routing/record-answer';
-import { Turns } from '../../src/routing/turns';
 
 describe('turns', () => {
   test('pass in the order in which they were entered, each key by itself', async () => {

@@ -1,16 +1,23 @@
 /** Generations of Redis: which life of it is newer, remembered where Redis cannot lose it. */
-import type { Generation } from '../redis/connection';
 import type { Database } from './database';
 
 /**
  * The generation of a life of Redis, `run id:replication id`: the one it was given before, or the next.
+ *
+ * `prepare` is run for a life not seen before, told whether there was none before it, and before it
+ * counts as seen: if it fails, whoever asks next runs it again. Several may run it at once.
  */
-export async function generationOf(db: Database, instance: string): Promise<Generation> {
+export async function generationOf(
+  db: Database,
+  instance: string,
+  prepare: (isFirst: boolean) => Promise<void>,
+): Promise<number> {
   const known = await find(db, instance);
-  if (known !== undefined) return { generation: known, seen: 'before' };
+  if (known !== undefined) return known;
   const [before] = await db.select<{ lives: number }>(
     'SELECT COUNT(*) AS lives FROM redis_generations',
   );
+  await prepare(before?.lives === 0);
   await db.execute(
     `INSERT INTO redis_generations (instance, created_at) VALUES (?, ?)
      ON DUPLICATE KEY UPDATE instance = instance`,
@@ -18,7 +25,7 @@ export async function generationOf(db: Database, instance: string): Promise<Gene
   );
   const added = await find(db, instance);
   if (added === undefined) throw new Error('a generation just inserted is not there');
-  return { generation: added, seen: before?.lives === 0 ? 'first' : 'new' };
+  return added;
 }
 
 async function find(db: Database, instance: string): Promise<number | undefined> {

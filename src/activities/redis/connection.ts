@@ -25,20 +25,19 @@ const DOUBT_AFTER_RESTART_MS = 10 * 60_000;
 /** Longest pause between attempts to reconnect, ms: how soon service resumes after Redis is back. */
 const MAX_RECONNECT_DELAY_MS = 500;
 
-/** One life of Redis, as MySQL remembers it. */
-export interface Generation {
-  readonly generation: number;
-  /** `first`: there was none before; `new`: this is the first time it is seen. */
-  readonly seen: 'first' | 'new' | 'before';
-}
-
 export interface RedisOptions {
   readonly url: string;
   /** For each command, ms. */
   readonly deadlineMs: number;
   readonly log: Logger;
-  /** The generation of a life of Redis; a larger one for a life not seen before. */
-  readonly generationOf: (instance: string) => Promise<Generation>;
+  /**
+   * The generation of a life of Redis; a larger one for a life not seen before, which counts as seen
+   * once `prepare` has ended well.
+   */
+  readonly generationOf: (
+    instance: string,
+    prepare: (isFirst: boolean) => Promise<void>,
+  ) => Promise<number>;
 }
 
 export class RedisConnection {
@@ -104,8 +103,9 @@ export class RedisConnection {
         await this.redis.info('server'),
         await this.redis.info('replication'),
       );
-      const { generation, seen } = await this.options.generationOf(instance);
-      await this.prepareDoubt(seen);
+      const generation = await this.options.generationOf(instance, (isFirst) =>
+        this.prepareDoubt(isFirst),
+      );
       // The connection that answered must be the one that stands now.
       if (this.redis.stream === stream && this.redis.status === 'ready') this.current = generation;
     } catch (error) {
@@ -121,9 +121,11 @@ export class RedisConnection {
   }
 
   /** A first Redis has nothing to doubt; a restarted one the last moments; a wiped one has no key. */
-  private async prepareDoubt(seen: Generation['seen']): Promise<void> {
-    if (seen === 'first') await this.redis.set(DOUBT_KEY, 0, 'NX');
-    if (seen !== 'new') return;
+  private async prepareDoubt(isFirst: boolean): Promise<void> {
+    if (isFirst) {
+      await this.redis.set(DOUBT_KEY, 0, 'NX');
+      return;
+    }
     const until = await this.redis.get(DOUBT_KEY);
     if (until === null) return;
     const restarted = Date.now() + DOUBT_AFTER_RESTART_MS;

@@ -23,7 +23,8 @@ export class LuaScript {
       return await redis.evalsha(this.sha, keys.length, ...keys, ...args);
     } catch (error) {
       if (!String((error as Error).message).startsWith('NOSCRIPT')) throw error;
-      return redis.eval(this.text, keys.length, ...keys, ...args);
+      // Awaited: replies that are read together reach their callers in the order of the calls.
+      return await redis.eval(this.text, keys.length, ...keys, ...args);
     }
   }
 }

@@ -25,6 +25,8 @@ import type { StoredMessage } from '../mysql/message-store';
 import { erasedName } from '../erased-name';
 import { DOUBT_KEY } from './connection';
 import { TurnBatcher } from '../turn-batcher';
+import { Turns } from '../turns';
+import type { Turn } from '../turns';
 import { countKey } from './inbox-counts';
 import { LuaScript } from './lua-script';
 import type { RedisConnection } from './connection';
@@ -57,6 +59,8 @@ export type ReserveReply =
       left: number;
       waiting: number | undefined;
       doubtful: boolean;
+      /** In the conversation, in the order of the numbers; to be left in the end, or all behind it wait. */
+      turn: Turn;
     }
   | { kind: 'again'; sequenceNumber: number; waited: boolean }
   | { kind: 'busy' }
@@ -110,6 +114,8 @@ export class MessageStates {
   private readonly blocks: TurnBatcher<Install, void>;
   private readonly finishes: TurnBatcher<Finish, boolean>;
   private readonly reads: TurnBatcher<Read, void>;
+  /** A private conversation's key has a slash, a group's has none. */
+  private readonly turns = new Turns();
 
   /** `leaseMs`: how long an attempt owns a message. */
   constructor(
@@ -162,7 +168,47 @@ export class MessageStates {
     const replies = (await this.scripts.reserve.run(redis, keys, args)) as Reply[];
     // The connection outlived a failover: begin again on a new one.
     if (replies.some(([kind]) => kind === 'stale')) this.connection.renew();
-    return replies.map((reply) => readReply(reply, generation));
+    return replies.map((reply, i) =>
+      this.readReply(reply, generation, requests[i] as ReserveRequest),
+    );
+  }
+
+  /**
+   * Turns are entered here, where replies are read one after another: whoever asked hears of theirs
+   * some steps later, how many depends on the way the message came in.
+   */
+  private readReply(
+    [kind, ...rest]: Reply,
+    generation: number,
+    { conversation }: ReserveRequest,
+  ): ReserveReply | Error {
+    switch (kind) {
+      case 'new':
+        return {
+          kind,
+          sequenceNumber: Number(rest[0]),
+          left: Number(rest[1]),
+          waiting: rest[2] === null ? undefined : Number(rest[2]),
+          doubtful: Number(rest[3]) === 1,
+          turn: this.turns.enter(conversation.key),
+        };
+      case 'again':
+        return {
+          kind,
+          sequenceNumber: Number(rest[0]),
+          waited: rest[2] === '1',
+        };
+      case 'busy':
+      case 'conflict':
+      case 'erased':
+        return { kind };
+      case 'ceiling':
+        return { kind, nonce: String(rest[0]), generation };
+      case 'stale':
+        return new ImError('SERVICE_UNAVAILABLE', 'Redis has failed over');
+      default:
+        return new Error(`reserve.lua: ${kind} ${rest.join(' ')}`);
+    }
   }
 
   /** Offers a counter a block that MySQL reserved; whether it is used is the counter's affair. */
@@ -308,35 +354,6 @@ export class MessageStates {
       readAt: Number(readAt || 0),
       devices: devices ? (JSON.parse(devices) as string[]) : [],
     };
-  }
-}
-
-function readReply([kind, ...rest]: Reply, generation: number): ReserveReply | Error {
-  switch (kind) {
-    case 'new':
-      return {
-        kind,
-        sequenceNumber: Number(rest[0]),
-        left: Number(rest[1]),
-        waiting: rest[2] === null ? undefined : Number(rest[2]),
-        doubtful: Number(rest[3]) === 1,
-      };
-    case 'again':
-      return {
-        kind,
-        sequenceNumber: Number(rest[0]),
-        waited: rest[2] === '1',
-      };
-    case 'busy':
-    case 'conflict':
-    case 'erased':
-      return { kind };
-    case 'ceiling':
-      return { kind, nonce: String(rest[0]), generation };
-    case 'stale':
-      return new ImError('SERVICE_UNAVAILABLE', 'Redis has failed over');
-    default:
-      return new Error(`reserve.lua: ${kind} ${rest.join(' ')}`);
   }
 }
 

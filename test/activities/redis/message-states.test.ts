@@ -1,5 +1,6 @@
 /** Reservations and answers that go to Redis together, each of which is its own affair. */
 import type { RedisConnection } from '../../../src/activities/redis/connection';
+import { countKey } from '../../../src/activities/redis/inbox-counts';
 import { MessageStates } from '../../../src/activities/redis/message-states';
 import type { ReserveReply, ReserveRequest } from '../../../src/activities/redis/message-states';
 import { privateConversation } from '../../../src/domain/ids';
@@ -83,6 +84,38 @@ test('blocks of a turn are taken by the counters that asked for them, and by no 
   ]);
 });
 
+describe('a counter that gives numbers and gets another block', () => {
+  async function counting(): Promise<{
+    next: () => Promise<ReserveReply>;
+    offer: (floor: number) => Promise<void>;
+  }> {
+    const first = await numbered();
+    await states.reserve(first);
+    const counter = await states.counter(first.conversation);
+    if (!counter) throw new Error('no counter');
+    return {
+      next: () => states.reserve({ ...first, msgId: unique('msg') }),
+      offer: (floor) =>
+        states.installBlock(first.conversation, counter, { floor, ceiling: floor + 10_000 }),
+    };
+  }
+
+  test('goes on without a gap when its block goes on, also in several of them at once', async () => {
+    const { next, offer } = await counting();
+    await Promise.all([offer(10_000), offer(20_000)]);
+    expect(await next()).toMatchObject({ kind: 'new', sequenceNumber: 2, left: 29_998 });
+    // One that came late, of what it has already.
+    await offer(10_000);
+    expect(await next()).toMatchObject({ kind: 'new', sequenceNumber: 3, left: 29_997 });
+  });
+
+  test('never gives numbers of a block in between, which a counter in another Redis may give', async () => {
+    const { next, offer } = await counting();
+    await offer(20_000);
+    expect(await next()).toMatchObject({ kind: 'new', sequenceNumber: 20_001, left: 9_999 });
+  });
+});
+
 test('each message of a turn has its own outcome, also when Redis refuses one of them', async () => {
   const one = await numbered();
   const again = await numbered();
@@ -126,6 +159,53 @@ test('more than one batch of messages in a turn: numbers are unique, in the orde
   );
   const numbers = replies.map((reply) => reply.kind === 'new' && reply.sequenceNumber);
   expect(numbers).toEqual(Array.from({ length: 350 }, (_, i) => i + 1));
+});
+
+describe('an answer that is recorded late', () => {
+  const client = () => redis.use().redis;
+
+  async function reserved() {
+    const bob = unique('bob');
+    const message = { ...(await numbered()), recipientId: bob };
+    await states.reserve(message);
+    const count = countKey(bob);
+    strays.push(count);
+    await client().set(count, 0);
+    const offline = () =>
+      states.finish({
+        msgId: message.msgId,
+        owner: message.owner,
+        state: 'offline',
+        waitsFor: bob,
+      });
+    return { message, count, offline };
+  }
+
+  test('as "offline" leaves a message that was delivered meanwhile delivered, and nothing waits', async () => {
+    const { message, count, offline } = await reserved();
+    const { msgId } = message;
+    await states.markDelivered([{ msgId, deliveredAt: 7, devices: ['phone'] }]);
+    expect(await offline()).toBe(true);
+    expect(await states.find(msgId)).toMatchObject({
+      state: 'delivered',
+      deliveredAt: 7,
+      devices: ['phone'],
+    });
+    expect(await client().get(count)).toBe('0');
+    // Who sends it again hears what was answered.
+    expect(await states.reserve(message)).toMatchObject({ kind: 'again', waited: true });
+    expect(await client().hmget(`msg:${msgId}`, 'owner', 'lease')).toEqual([null, null]);
+  });
+
+  test('as "offline" counts as one that waits when it was not delivered, and is delivered later', async () => {
+    const { message, count, offline } = await reserved();
+    const { msgId } = message;
+    await offline();
+    expect(await states.find(msgId)).toMatchObject({ state: 'offline', deliveredAt: 0 });
+    expect(await client().get(count)).toBe('1');
+    await states.markDelivered([{ msgId, deliveredAt: 7, devices: ['phone'] }]);
+    expect(await states.find(msgId)).toMatchObject({ state: 'delivered', deliveredAt: 7 });
+  });
 });
 
 test('answers of a turn are recorded each by itself', async () => {

@@ -6,14 +6,19 @@
 -- ARGV[1] owner          ARGV[2] state          ARGV[3] delivered_at, '' if not
 -- ARGV[4] devices, JSON  ARGV[5] detail: the error_message of a degraded success, '' if none
 -- ARGV[6] how many the recipient's count of waiting messages grows by
+-- "offline" comes late for a message that was delivered meanwhile: it waits no more and stays delivered.
 -- Returns for each message 1 when recorded, 0 when taken over or gone, or the text of an error.
 local function finish(msg_key, count_key, owner, state, delivered_at, devices, detail, more)
-  if redis.call('HGET', msg_key, 'owner') ~= owner then return 0 end
-  redis.call('HSET', msg_key, 'state', state, 'delivered_at', delivered_at, 'devices', devices,
-    'detail', detail)
+  local msg = redis.call('HMGET', msg_key, 'owner', 'state')
+  if msg[1] ~= owner then return 0 end
+  local too_late = state == 'offline' and msg[2] == 'delivered'
+  if not too_late then
+    redis.call('HSET', msg_key, 'state', state, 'delivered_at', delivered_at, 'devices', devices,
+      'detail', detail)
+  end
   redis.call('HDEL', msg_key, 'owner', 'lease')
   if state == 'offline' then redis.call('HSET', msg_key, 'waited', 1) end
-  if more ~= '0' and redis.call('EXISTS', count_key) == 1 then
+  if not too_late and more ~= '0' and redis.call('EXISTS', count_key) == 1 then
     redis.call('INCRBY', count_key, more)
   end
   return 1

@@ -1,10 +1,5 @@
-/**
- * Turns: those who enter under one key pass one after another, in the order they entered.
- *
- * Pushes of one conversation take turns, so that they leave this process in sequence order although
- * the steps before them (encryption, a presence lookup) may overtake each other.
- */
-import { PlainMap } from '../activities/plain-map';
+/** Turns: those who enter under one key pass one after another, in the order they entered. */
+import { PlainMap } from './plain-map';
 
 export class Turn {
   /** Resolves when all who entered before have left; `undefined` when nobody was there. */
