@@ -183,6 +183,29 @@ test('who joins, misses messages and appears before any worker hears of it gets 
   expect(pushes.map((push) => push.msg_id)).toEqual(missed);
 }, 60_000);
 
+test('who goes soon after a worker has started is noted as gone, and gets what comes then', async () => {
+  const members = people(60);
+  const [alice, bob] = members as [string, string];
+  const group = await TestGroup.make(system, members);
+  await stored(db, await group.sendMany(alice, 1));
+  await system.gateway.connect(bob, 'phone');
+  await system.gateway.received(bob, 1);
+  await system.gateway.disconnect(bob, 'phone');
+  await noted(bob, false);
+  await worker.close();
+  worker = await startTestWorker(system.config);
+  await workerReady(worker);
+  // Nothing waits for him: nobody has looked where he is.
+  await system.gateway.connect(bob, 'phone');
+  await noted(bob, true);
+  await system.gateway.disconnect(bob, 'phone');
+  await noted(bob, false);
+  const missed = await group.sendMany(alice, 1);
+  await system.gateway.connect(bob, 'phone');
+  const pushes = await system.gateway.received(bob, 2);
+  expect(pushes.map((push) => push.msg_id)).toContain(missed[0]);
+}, 60_000);
+
 test('who goes and comes back while no worker runs gets what they missed', async () => {
   const members = people(60);
   const [alice, bob] = members as [string, string];
