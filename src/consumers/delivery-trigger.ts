@@ -3,6 +3,7 @@
  * cover each other: whichever of the two comes second, a stored message or an appearing device, finds
  * the other there. Each reacts only in the worker that reads the user's partition of `offline_msg`.
  * Comings and goings are noted in the order they were seen: what waits in large groups hangs on them.
+ * Whether the device that went was the last one of a user who is not remembered, the registry is asked.
  */
 import { Coalescer, QueueFullError } from '../activities/coalescer';
 import type { Presence } from '../activities/etcd/presence';
@@ -15,12 +16,14 @@ import type { Metrics } from '../metrics';
 const MAX_LOOKUPS = 500;
 /** Users in one question to MySQL. */
 const MAX_ASKED = 500;
+/** How far the registry's times, whole seconds of the gateways' clocks, may be off, ms. */
+const CLOCK_DOUBT_MS = 3_000;
 /** Users who may wait for either; more are left to the sweep. */
 const MAX_QUEUED = 50_000;
 
 export interface DeliveryTriggerDeps {
   readonly presence: Pick<Presence, 'lookupMany' | 'cached' | 'onAppear' | 'onVanish'>;
-  readonly mailbox: Pick<Mailbox, 'appeared' | 'vanished'>;
+  readonly mailbox: Pick<Mailbox, 'appeared' | 'vanished' | 'presentAmong'>;
   readonly requests: {
     request(userId: string): void;
     /** For a user who has come anew. */
@@ -34,10 +37,12 @@ export interface DeliveryTriggerDeps {
   readonly log: Logger;
 }
 
-/** A user who was seen to come, or of whom the last device was seen to go; unix ms. */
+/** A user who was seen to come, or of whom a device was seen to go; unix ms. */
 interface Sighting {
   readonly userId: string;
   readonly isPresent: boolean;
+  /** Of one that went: it was the last, as far as is remembered. */
+  readonly isLast: boolean;
   readonly at: number;
 }
 
@@ -75,9 +80,9 @@ export class DeliveryTrigger {
   private saw(userId: string, isPresent: boolean): void {
     if (!this.deps.owns(userId)) return;
     this.deps.requests.forget(userId);
-    // Another device may be left; of users who are not remembered the sweep finds out.
-    if (!isPresent && this.deps.presence.cached(userId)?.length !== 0) return;
-    this.enqueue(this.sightings, { userId, isPresent, at: this.deps.now() });
+    const left = this.deps.presence.cached(userId)?.length;
+    if (!isPresent && left !== undefined && left > 0) return;
+    this.enqueue(this.sightings, { userId, isPresent, isLast: left === 0, at: this.deps.now() });
   }
 
   private enqueue<Item>(to: Coalescer<Item, void>, item: Item): void {
@@ -101,13 +106,31 @@ export class DeliveryTrigger {
     for (const userId of waiting) this.deps.requests.requestAnew(userId);
   }
 
+  private async vanished(sightings: readonly Sighting[], at: number): Promise<void> {
+    const { mailbox, presence, now } = this.deps;
+    const gone = new Set(sightings.filter(({ isLast }) => isLast).map(({ userId }) => userId));
+    const others = new Set(sightings.map(({ userId }) => userId));
+    for (const userId of gone) others.delete(userId);
+    // Most users are in no large group: nothing hangs on them, and nobody need be asked.
+    const unsure = others.size > 0 ? await mailbox.presentAmong([...others]) : [];
+    const back: string[] = [];
+    for (const [userId, { devices, certain }] of await presence.lookupMany(unsure)) {
+      // Whoever is there may have been away between.
+      const isNew = devices.every(({ connectedAt }) => connectedAt * 1_000 > at - CLOCK_DOUBT_MS);
+      if (certain && !isNew) continue;
+      gone.add(userId);
+      if (devices.length > 0) back.push(userId);
+    }
+    await mailbox.vanished([...gone], at);
+    if (back.length > 0) await this.appeared(back, now());
+  }
+
   private async note(sightings: readonly Sighting[]): Promise<void> {
     for (const run of runsOf(sightings)) {
-      const users = [...new Set(run.map(({ userId }) => userId))];
       const times = run.map(({ at }) => at);
       // Dated so that a doubt makes a message come again, not stay away.
-      if (!run[0]?.isPresent) await this.deps.mailbox.vanished(users, Math.min(...times));
-      else await this.appeared(users, Math.max(...times));
+      if (!run[0]?.isPresent) await this.vanished(run, Math.min(...times));
+      else await this.appeared([...new Set(run.map(({ userId }) => userId))], Math.max(...times));
     }
   }
 }

@@ -14,6 +14,6 @@ export function createGroupConsumer(
     ...rest,
     topic: TOPICS.group,
     decode: decodeGroup,
-    handle: (messages) => fanout.keep(messages),
+    handle: (messages, later) => fanout.keep(messages, later),
   });
 }

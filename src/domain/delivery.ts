@@ -56,6 +56,8 @@ export interface SweepResult {
 /** Types of failures that retrying cannot mend. */
 export const GATEWAY_UNREACHABLE = 'GatewayUnreachable';
 export const INVALID_INPUT = 'InvalidInput';
+/** Parts of a sweep were not done; the next one does them. */
+export const PARTS_LEFT = 'PartsLeft';
 
 /** The activities the workflows call. */
 export interface DeliveryActivities {

@@ -4,6 +4,7 @@
  * again rather than never.
  */
 import type { Presence, PresenceAnswer } from '../activities/etcd/presence';
+import { VANISH_OVERLAP_MS } from '../activities/mysql/group-readers';
 
 /** What the registry's times leave open, ms. */
 const DOUBT_MS = 3_000;
@@ -14,7 +15,16 @@ const MAX_LOOK_MS = 1_000;
 export class Attendance {
   private readonly answers = new Map<string, PresenceAnswer>();
 
-  constructor(private readonly presence: Pick<Presence, 'lookupMany'>) {}
+  /** `asked`: now, unix ms. */
+  constructor(
+    private readonly presence: Pick<Presence, 'lookupMany'>,
+    private readonly asked: number,
+  ) {}
+
+  /** Whether who was there then may have gone before their gateway had read the message. */
+  isEarlyFor(acceptedAt: number): boolean {
+    return this.asked < acceptedAt + VANISH_OVERLAP_MS;
+  }
 
   /** The answers for these users, perhaps among others. */
   async of(userIds: readonly string[]): Promise<ReadonlyMap<string, PresenceAnswer>> {

@@ -10,16 +10,24 @@
  * first attempt and has gone at the second gets a row too: what they were pushed comes again, which
  * clients tell by `msg_id`; nothing is lost.
  *
+ * Gateways read the messages from Kafka by themselves, perhaps later than we: who was there, but has gone
+ * before their gateway can have pushed it, has not got it. So those who were there are looked for again a
+ * second after it was accepted; until then its offset is not committed. What we read that late already,
+ * as after a pause, is looked at once: waiting bounds no rate.
+ *
  * When nobody can say who the members are (the user service is away, and the group unknown), records are
  * held for a moment, and then put aside: stored, and finished by the sweep (late-fanout.ts). So neither
  * the other groups of the partition wait, nor does Kafka forget a message before it has its rows.
  */
-import type { Presence } from '../activities/etcd/presence';
+import type { Presence, PresenceAnswer } from '../activities/etcd/presence';
 import type { Refusal } from '../activities/kafka/batches';
+import type { Leftover } from '../activities/kafka/leftovers';
 import { dataErrorOf } from '../activities/mysql/database';
 import type { FanoutBacklog } from '../activities/mysql/fanout-backlog';
 import type { GroupLog } from '../activities/mysql/group-log';
+import { VANISH_OVERLAP_MS } from '../activities/mysql/group-readers';
 import type { MessageStore } from '../activities/mysql/message-store';
+import { sleep } from '../activities/sleep';
 import type { Groups } from '../activities/user-service/groups';
 import type { ErasedView } from '../domain/erasure';
 import { ImError } from '../domain/errors';
@@ -36,6 +44,9 @@ const MAX_ROWS = 1_000;
 const MAX_MESSAGES = 200;
 /** Age from which a message whose members cannot be known is put aside, ms; a blip is over before. */
 const PATIENCE_MS = 15_000;
+
+/** The longest wait for a second look, ms: the clock that stamped a message may be ahead. */
+const MAX_WAIT_MS = 2 * VANISH_OVERLAP_MS;
 
 const CONFLICT = 'msg_id belongs to another message';
 
@@ -57,21 +68,32 @@ export interface GroupFanoutDeps {
   readonly metrics: Metrics;
 }
 
-/** Who has yet to get a message: these members; whoever reads the log; or those who are found out later. */
-type Audience = readonly string[] | 'large' | 'unknown';
+/** Members of a small group, without the sender: those who have yet to get a message, and who were there. */
+interface Members {
+  readonly absent: string[];
+  readonly there: string[];
+}
+
+/** Who has yet to get a message: some members; whoever reads the log; or those who are found out later. */
+type Audience = Members | 'large' | 'unknown';
 
 export class GroupFanout {
   constructor(private readonly deps: GroupFanoutDeps) {}
 
   /**
    * Keeps messages of one partition, in their order; may be repeated. Rejects when that cannot be done
-   * now: MySQL is away, or, of recent messages, the user service while the group is unknown.
+   * now: MySQL is away, or, of recent messages, the user service while the group is unknown. `later` is
+   * given what is to be done a little later.
    */
-  async keep(messages: readonly SequencedMessage[]): Promise<Refusal[]> {
-    const { backlog, content } = this.deps;
+  async keep(
+    messages: readonly SequencedMessage[],
+    later: (work: Leftover) => void,
+  ): Promise<Refusal[]> {
+    const { backlog, content, presence, now } = this.deps;
     const refusals = new Map<string, string>();
     const small = new Batch((entries) => this.store(entries, refusals));
-    const attendance = new Attendance(this.deps.presence);
+    const attendance = new Attendance(presence, now());
+    const early: OfflineEntry[] = [];
     const logs = new Map<string, SequencedMessage[]>();
     const late: SequencedMessage[] = [];
     // Behind what was put aside before: the group's messages stay in their order.
@@ -87,9 +109,16 @@ export class GroupFanout {
         unknown.add(groupId);
         late.push(sealed);
       } else if (audience === 'large') logs.set(groupId, [...(logs.get(groupId) ?? []), sealed]);
-      else await small.add({ message: sealed, recipients: audience });
+      else {
+        const { absent, there } = audience;
+        await small.add({ message: sealed, recipients: absent });
+        const isEarly = there.length > 0 && attendance.isEarlyFor(message.acceptedAt);
+        if (isEarly) early.push({ message: sealed, recipients: there });
+      }
     }
     await small.flush();
+    const again = early.filter(({ message }) => !refusals.has(message.msgId));
+    if (again.length > 0) later(() => this.lookAgain(again));
     for (const [groupId, sealed] of logs) await this.append(groupId, sealed, refusals);
     await this.putAside(late, refusals);
     return messages.map(({ msgId }) => refusals.get(msgId));
@@ -100,12 +129,14 @@ export class GroupFanout {
     // Stored already: nothing can be refused.
     const refusals = new Map<string, string>();
     const small = new Batch((entries) => this.store(entries, refusals));
-    const attendance = new Attendance(this.deps.presence);
+    // Behind others of their group some were put aside at once.
+    await this.gatewaysHaveRead(messages);
+    const attendance = new Attendance(this.deps.presence, this.deps.now());
     const logged: SequencedMessage[] = [];
     for (const message of messages) {
-      const absent = await this.absentMembers(message, attendance);
-      if (absent === 'large') logged.push(message);
-      else await small.add({ message, recipients: absent });
+      const members = await this.membersOf(message, attendance);
+      if (members === 'large') logged.push(message);
+      else await small.add({ message, recipients: members.absent });
     }
     await small.flush();
     const [first] = logged;
@@ -114,7 +145,7 @@ export class GroupFanout {
 
   private async audienceOf(message: SequencedMessage, attendance: Attendance): Promise<Audience> {
     try {
-      return await this.absentMembers(message, attendance);
+      return await this.membersOf(message, attendance);
     } catch (error) {
       const isRecent = this.deps.now() - message.acceptedAt < PATIENCE_MS;
       if (isRecent || !isUnknownGroup(error)) throw error;
@@ -134,11 +165,11 @@ export class GroupFanout {
     this.deps.metrics.fanoutsLate.inc(kept.length);
   }
 
-  private async absentMembers(
+  private async membersOf(
     message: SequencedMessage,
     attendance: Attendance,
-  ): Promise<string[] | 'large'> {
-    const { groups, large, presence, erased } = this.deps;
+  ): Promise<Members | 'large'> {
+    const { groups, large, erased } = this.deps;
     const { acceptedAt, senderId } = message;
     const groupId = message.conversation.key;
     if (await large.isLarge(groupId)) return 'large';
@@ -147,13 +178,42 @@ export class GroupFanout {
       await large.makeLarge(groupId);
       return 'large';
     }
-    const answers = await attendance.of(members);
-    return members.filter(
-      (userId) =>
-        userId !== senderId &&
-        !erased.has(userId) &&
-        !wasThere(answers.get(userId), presence.arrivedAt(userId), acceptedAt),
-    );
+    const others = members.filter((userId) => userId !== senderId && !erased.has(userId));
+    return this.divide(others, message, await attendance.of(others));
+  }
+
+  private divide(
+    userIds: readonly string[],
+    { acceptedAt }: SequencedMessage,
+    answers: ReadonlyMap<string, PresenceAnswer>,
+  ): Members {
+    const { presence } = this.deps;
+    const found: Members = { absent: [], there: [] };
+    for (const userId of userIds) {
+      const isThere = wasThere(answers.get(userId), presence.arrivedAt(userId), acceptedAt);
+      found[isThere ? 'there' : 'absent'].push(userId);
+    }
+    return found;
+  }
+
+  /** Gives rows to those of the recipients, who were there, of whom that is not certain any more. */
+  private async lookAgain(entries: readonly OfflineEntry[]): Promise<void> {
+    await this.gatewaysHaveRead(entries.map(({ message }) => message));
+    const attendance = new Attendance(this.deps.presence, this.deps.now());
+    // Stored already: nothing can be refused.
+    const batch = new Batch((some) => this.store(some, new Map()));
+    for (const { message, recipients } of entries) {
+      const { absent } = this.divide(recipients, message, await attendance.of(recipients));
+      if (absent.length > 0) await batch.add({ message, recipients: absent });
+    }
+    await batch.flush();
+  }
+
+  /** Resolves when gateways have pushed these to the devices they held then. */
+  private async gatewaysHaveRead(messages: readonly SequencedMessage[]): Promise<void> {
+    const newest = Math.max(...messages.map(({ acceptedAt }) => acceptedAt));
+    const wait = newest + VANISH_OVERLAP_MS - this.deps.now();
+    if (wait > 0) await sleep(Math.min(wait, MAX_WAIT_MS));
   }
 
   /** Stores entries in one transaction; what the database will never take is found one by one. */

@@ -5,6 +5,7 @@
  */
 import type { Inbox } from '../activities/mysql/inbox';
 import type { SweepPage } from '../domain/delivery';
+import { inParallel } from './in-parallel';
 import { finishFanouts } from './late-fanout';
 import type { LateFanoutDeps } from './late-fanout';
 import { FIRST_READERS, isOfReaders, sweepReaders } from './sweep-readers';
@@ -14,8 +15,6 @@ import type { SweepReadersDeps } from './sweep-readers';
 const PAGE_SIZE = 500;
 /** How long a user whose delivery failed visibly is left alone, ms: operators may be at work on it. */
 const LEAVE_ALONE_MS = 10 * 60_000;
-/** Calls to Temporal at once. */
-const CONCURRENCY = 32;
 
 export interface SweepDeps extends SweepReadersDeps, LateFanoutDeps {
   readonly inbox: Pick<Inbox, 'sweepPage'>;
@@ -41,12 +40,4 @@ export async function sweepInboxes(deps: SweepDeps, after: string): Promise<Swee
     requested,
     next: users.length < PAGE_SIZE ? FIRST_READERS : users.at(-1)?.userId,
   };
-}
-
-async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  const left = [...items].reverse();
-  const lane = async (): Promise<void> => {
-    for (let item = left.pop(); item !== undefined; item = left.pop()) await work(item);
-  };
-  await Promise.all(Array.from({ length: CONCURRENCY }, lane));
 }

@@ -11,14 +11,13 @@ import type { Presence } from '../activities/etcd/presence';
 import type { GroupReaders, PresentReader } from '../activities/mysql/group-readers';
 import type { Device } from '../domain/message';
 import type { SweepPage } from '../domain/delivery';
+import { inParallel } from './in-parallel';
 
 /** Where the pages over readers begin; no user id contains `/`. */
 export const FIRST_READERS = '/';
 const PAGE_SIZE = 500;
 /** How long a user whose delivery failed visibly is left alone, ms: operators may be at work on it. */
 const LEAVE_ALONE_MS = 10 * 60_000;
-/** The registry has whole seconds, of the gateways' clocks, ms. */
-const CLOCK_SLACK_MS = 5_000;
 
 export interface SweepReadersDeps {
   readonly readers: Pick<
@@ -53,7 +52,7 @@ async function sweepPresent(deps: SweepReadersDeps, place: Place): Promise<Sweep
   const page = await readers.presentPage(place.after, PAGE_SIZE);
   const lastCheck = await readers.lastCheck();
   const answers = await presence.lookupMany(page.map(({ userId }) => userId));
-  let requested = 0;
+  const behind: string[] = [];
   for (const reader of page) {
     const { userId } = reader;
     const answer = answers.get(userId);
@@ -61,18 +60,17 @@ async function sweepPresent(deps: SweepReadersDeps, place: Place): Promise<Sweep
     if (!answer?.certain) throw new Error('the registry cannot be asked');
     const since = Math.max(lastCheck, reader.presentSince);
     const isGone = answer.devices.length === 0;
-    const wasAway =
-      isGone || (!reader.isBehind && haveAllConnectedAfter(answer.devices, reader.presentSince));
+    // Also one who is behind: they could be settled by the next comparison, and be dated since this one.
+    const wasAway = isGone || haveAllConnectedAfter(answer.devices, reader.presentSince);
     if (wasAway) await readers.vanish(userId, since);
     if (isGone) continue;
     if (wasAway) await readers.appear([userId], now());
     const isBehind = wasAway ? (await readers.settle([userId])).length > 0 : reader.isBehind;
-    if (!isBehind || isLeftAlone(reader, now())) continue;
-    await requests.start(userId);
-    requested += 1;
+    if (isBehind && !isLeftAlone(reader, now())) behind.push(userId);
   }
+  await inParallel(behind, (userId) => requests.start(userId));
   const last = page.length < PAGE_SIZE ? undefined : page.at(-1)?.userId;
-  return { examined: page.length, requested, next: nextPlace(place, last) };
+  return { examined: page.length, requested: behind.length, next: nextPlace(place, last) };
 }
 
 /** Those in the registry: has anyone appeared unseen? */
@@ -81,13 +79,14 @@ async function sweepRegistered(deps: SweepReadersDeps, place: Place): Promise<Sw
   const { userIds, next } = await presence.registeredUsers(place.after);
   const appeared = await readers.appear(userIds, now());
   const behind = await readers.settle(appeared);
-  for (const userId of behind) await requests.start(userId);
+  await inParallel(behind, (userId) => requests.start(userId));
   if (next === undefined) await readers.recordCheck(place.beganAt);
   return { examined: appeared.length, requested: behind.length, next: nextPlace(place, next) };
 }
 
+/** Of a gateway whose clock is ahead this is said at first of everyone, who then get something again. */
 function haveAllConnectedAfter(devices: readonly Device[], time: number): boolean {
-  return devices.every(({ connectedAt }) => connectedAt * 1_000 > time + CLOCK_SLACK_MS);
+  return devices.every(({ connectedAt }) => connectedAt * 1_000 > time);
 }
 
 function isLeftAlone({ failedAt }: PresentReader, now: number): boolean {

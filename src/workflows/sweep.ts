@@ -1,16 +1,20 @@
 /**
  * Starts what a lost signal did not: a pass over the users for whom something waits, and one over the
- * senders of whose receipts they have not heard, and one over jobs about personal data.
+ * senders of whose receipts they have not heard, and one over jobs about personal data. A pass that
+ * cannot be made now does not keep the others; the sweep then fails with `PartsLeft`.
  */
 import {
+  ActivityFailure,
+  ApplicationFailure,
   continueAsNew,
+  isCancellation,
   patched,
   proxyActivities,
   setCurrentDetails,
   workflowInfo,
 } from '@temporalio/workflow';
-import { INVALID_INPUT } from '../domain/delivery';
-import type { DeliveryActivities, SweepResult } from '../domain/delivery';
+import { INVALID_INPUT, PARTS_LEFT } from '../domain/delivery';
+import type { DeliveryActivities, SweepPage, SweepResult } from '../domain/delivery';
 import type { GdprJobActivities } from '../domain/gdpr';
 import type { ReceiptActivities } from '../domain/receipt-workflow';
 
@@ -31,24 +35,48 @@ export interface SweepInput {
 }
 
 export async function sweep(input?: SweepInput): Promise<SweepResult> {
-  let { examined, requested } = input?.soFar ?? { examined: 0, requested: 0 };
-  let after = input?.after ?? '';
-  for (;;) {
-    const page = await sweepPage({ after });
-    examined += page.examined;
-    requested += page.requested;
+  const result = { ...(input?.soFar ?? { examined: 0, requested: 0 }) };
+  const left: string[] = [];
+  const part = async (name: string, work: () => Promise<void>): Promise<void> => {
+    try {
+      await work();
+    } catch (error) {
+      if (isCancellation(error) || !(error instanceof ActivityFailure)) throw error;
+      if (!patched('sweep-other-parts')) throw error;
+      left.push(name);
+    }
+  };
+  await part('deliveries', () => sweepAllInboxes(result, input?.after ?? ''));
+  if (patched('sweep-receipts')) await part('receipts', sweepAllReceipts);
+  if (patched('sweep-gdpr')) await part('jobs', sweepAllGdprJobs);
+  if (left.length > 0) {
+    throw ApplicationFailure.create({
+      message: `not swept: ${left.join(', ')}`,
+      type: PARTS_LEFT,
+      nonRetryable: true,
+      details: [result],
+    });
+  }
+  return result;
+}
+
+/** Users with waiting messages, and readers of large groups; a page at a time. */
+async function sweepAllInboxes(
+  result: { examined: number; requested: number },
+  from: string,
+): Promise<void> {
+  for (let after: string | undefined = from; after !== undefined;) {
+    const page: SweepPage = await sweepPage({ after });
+    result.examined += page.examined;
+    result.requested += page.requested;
     setCurrentDetails(
-      `${examined} users with waiting messages, ${requested} deliveries requested.`,
+      `${result.examined} users with waiting messages, ${result.requested} deliveries requested.`,
     );
-    if (page.next === undefined) break;
     after = page.next;
-    if (workflowInfo().continueAsNewSuggested) {
-      await continueAsNew<typeof sweep>({ after, soFar: { examined, requested } });
+    if (after !== undefined && workflowInfo().continueAsNewSuggested) {
+      await continueAsNew<typeof sweep>({ after, soFar: result });
     }
   }
-  if (patched('sweep-receipts')) await sweepAllReceipts();
-  if (patched('sweep-gdpr')) await sweepAllGdprJobs();
-  return { examined, requested };
 }
 
 /** Senders with receipts that nobody published; a page at a time. */

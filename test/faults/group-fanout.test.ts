@@ -59,6 +59,24 @@ test('a worker SIGKILLed in the middle of a fan-out: everyone who was away has o
   expect(pushes[0]?.msg_id).toBe(msgId);
 }, 180_000);
 
+test('a worker SIGKILLed within the second after a message: who left in it has a row', async () => {
+  const [alice, bob, carol] = [unique('alice'), unique('bob'), unique('carol')];
+  const group = await TestGroup.make(system, [alice, bob, carol]);
+  await system.gateway.connect(bob, 'phone');
+  await stored(db, await group.sendMany(alice, 1));
+  await sleep(3_500);
+  const [msgId] = (await group.sendMany(alice, 1)) as [string];
+  await waitFor('the row of who is away', 10_000, async () => {
+    return (await rowsOf(db, msgId)).includes(carol);
+  });
+  await worker.end('SIGKILL');
+  // Found there, and looked for again by nobody who lives.
+  expect(await rowsOf(db, msgId)).toEqual([carol]);
+  await system.gateway.disconnect(bob, 'phone');
+  await worker.start();
+  await waitFor('the row', 60_000, async () => (await rowsOf(db, msgId)).includes(bob));
+}, 120_000);
+
 test('Kafka away: KAFKA_ERROR and failed; the same msg_id succeeds later with the same number', async () => {
   const [alice, msgId] = [unique('alice'), unique('msg')];
   const group = await TestGroup.make(system, [alice, unique('bob')]);

@@ -40,8 +40,33 @@ test('5,000 members, half of them away: each of those has one row, nobody else h
   const [msgId] = (await group.sendMany(present[0] as string, 1)) as [string];
   await waitFor('the last row', 30_000, async () => (await rowsOf(db, msgId)).length >= 2_500);
   await stored(db, await group.sendMany(present[0] as string, 1));
+  // Who was there is looked for a second time.
+  await sleep(1_500);
   expect(await rowsOf(db, msgId)).toEqual([...absent].sort());
 }, 120_000);
+
+test('who disconnects just after a message, before their gateway can have read it, has a row', async () => {
+  const [alice, bob, carol] = [unique('alice'), unique('bob'), unique('carol')];
+  const group = await TestGroup.make(system, [alice, bob, carol]);
+  await stored(db, await group.sendMany(alice, 1));
+  for (const userId of [bob, carol]) await system.gateway.connect(userId, 'phone');
+  await system.gateway.received(bob, 1);
+  await sleep(500);
+  const sent = await group.sendMany(alice, 3);
+  const [last] = sent.slice(-1) as [string];
+  await waitFor('the last one', 5_000, async () => {
+    const rows = await db.select('SELECT 1 FROM messages WHERE msg_id = ?', [last]);
+    return rows.length > 0;
+  });
+  // The worker has found both of them there.
+  expect(await rowsOf(db, last)).toEqual([]);
+  await system.gateway.disconnect(bob, 'phone');
+  await waitFor('the row', 5_000, async () => (await rowsOf(db, last)).length > 0);
+  for (const msgId of sent) expect(await rowsOf(db, msgId)).toEqual([bob]);
+  await system.gateway.connect(bob, 'phone');
+  const pushes = await system.gateway.received(bob, 4);
+  expect(pushes.slice(1).map((push) => push.msg_id)).toEqual(sent);
+});
 
 test('who appears within the second in which a message was sent gets it too, once stored', async () => {
   const [alice, bob] = [unique('alice'), unique('bob')];

@@ -49,6 +49,10 @@ async function noted(userId: string, isPresent: boolean): Promise<void> {
   });
 }
 
+async function sweepsBegun(): Promise<number> {
+  return (await temporal.schedule.getHandle('im-sweep').describe()).info.numActionsTaken;
+}
+
 test('a message to a large group writes no row for any member', async () => {
   const members = people(200);
   const group = await TestGroup.make(system, members);
@@ -181,6 +185,36 @@ test('who joins, misses messages and appears before any worker hears of it gets 
   await workerReady(worker);
   const pushes = await system.gateway.received(carol, 5);
   expect(pushes.map((push) => push.msg_id)).toEqual(missed);
+}, 60_000);
+
+test('who goes soon after a worker has started is noted as gone, and gets what comes then', async () => {
+  const members = people(60);
+  const [alice, bob] = members as [string, string];
+  const group = await TestGroup.make(system, members);
+  await stored(db, await group.sendMany(alice, 1));
+  await system.gateway.connect(bob, 'phone');
+  await system.gateway.received(bob, 1);
+  await noted(bob, true);
+  await sleep(OUT_OF_OVERLAP_MS);
+  await system.gateway.disconnect(bob, 'phone');
+  await noted(bob, false);
+  await worker.close();
+  const sweeps = await sweepsBegun();
+  worker = await startTestWorker(system.config);
+  await workerReady(worker);
+  await waitFor('its first sweep', 30_000, async () => {
+    const { info } = await temporal.schedule.getHandle('im-sweep').describe();
+    return info.numActionsTaken > sweeps && info.runningActions.length === 0;
+  });
+  // Nothing waits for him: nobody has looked where he is.
+  await system.gateway.connect(bob, 'phone');
+  await noted(bob, true);
+  await system.gateway.disconnect(bob, 'phone');
+  await noted(bob, false);
+  const missed = await group.sendMany(alice, 1);
+  await system.gateway.connect(bob, 'phone');
+  const pushes = await system.gateway.received(bob, 2);
+  expect(pushes.map((push) => push.msg_id)).toContain(missed[0]);
 }, 60_000);
 
 test('who goes and comes back while no worker runs gets what they missed', async () => {

@@ -4,7 +4,14 @@ import { createMetrics } from '../../src/metrics';
 
 const device = { deviceId: 'phone', gateway: 'g:1', connectedAt: 1 };
 
-function trigger(given: { present?: string[]; pending?: string[]; owned?: string[] }) {
+function trigger(given: {
+  present?: string[];
+  pending?: string[];
+  owned?: string[];
+  /** Not remembered, and what the registry says of them: when their devices connected, unix s. */
+  unknown?: Record<string, number[]>;
+  isAway?: boolean;
+}) {
   const requested: string[] = [];
   const asked: string[][] = [];
   const noted: string[] = [];
@@ -13,12 +20,15 @@ function trigger(given: { present?: string[]; pending?: string[]; owned?: string
   const made = new DeliveryTrigger({
     presence: {
       lookupMany: (userIds) => {
-        const devicesOf = (userId: string) => (given.present?.includes(userId) ? [device] : []);
+        const devicesOf = (userId: string) =>
+          given.unknown?.[userId]?.map((connectedAt) => ({ ...device, connectedAt })) ??
+          (given.present?.includes(userId) ? [device] : []);
+        const certain = !given.isAway;
         return Promise.resolve(
-          new Map(userIds.map((userId) => [userId, { devices: devicesOf(userId), certain: true }])),
+          new Map(userIds.map((userId) => [userId, { devices: devicesOf(userId), certain }])),
         );
       },
-      cached: () => [],
+      cached: (userId) => (given.unknown?.[userId] ? undefined : []),
       onAppear: (listener) => (appear = listener),
       onVanish: (listener) => (vanish = listener),
     },
@@ -28,6 +38,7 @@ function trigger(given: { present?: string[]; pending?: string[]; owned?: string
         noted.push(...userIds.map((userId) => `+${userId}`));
         return Promise.resolve(userIds.filter((userId) => given.pending?.includes(userId)));
       },
+      presentAmong: (userIds) => Promise.resolve(userIds.filter((userId) => userId !== 'stranger')),
       vanished: (userIds) => {
         noted.push(...userIds.map((userId) => `-${userId}`));
         return Promise.resolve();
@@ -86,6 +97,23 @@ describe('the delivery trigger', () => {
     await made.close();
     expect(noted).toEqual(['+alice', '-alice', '+bob', '+alice']);
   });
+
+  const second = Math.floor(Date.now() / 1_000);
+  it.each([
+    ['has gone', 'alice', [], false, ['-alice']],
+    ['has another device', 'alice', [second - 60], false, []],
+    ['is back already', 'alice', [second], false, ['-alice', '+alice']],
+    ['cannot be asked about', 'alice', [], true, ['-alice']],
+    ['is in no large group', 'stranger', [], false, []],
+  ])(
+    'asks about a user who is not remembered when a device goes: who %s',
+    async (_, userId, devices, isAway, expected) => {
+      const { made, noted, vanish } = trigger({ unknown: { [userId]: devices }, isAway });
+      vanish(userId);
+      await made.close();
+      expect(noted).toEqual(expected);
+    },
+  );
 
   it('leaves users of other workers to them', async () => {
     const { made, requested, appear } = trigger({ pending: ['bob', 'carol'], owned: ['carol'] });

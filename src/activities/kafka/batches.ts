@@ -12,6 +12,7 @@ import { PoisonRecordError } from '../../domain/records';
 import type { Logger } from '../../logger';
 import type { Metrics } from '../../metrics';
 import { sleep } from '../sleep';
+import type { Leftover, Leftovers } from './leftovers';
 
 /** Records handled together: as many as go into one statement. */
 const MAX_CHUNK = 500;
@@ -35,8 +36,14 @@ export interface BatchOptions<R> {
   readonly topic: string;
   /** Throws {@link PoisonRecordError}. `timestamp` is the record's, unix ms. */
   readonly decode: (value: string, timestamp: number) => R;
-  /** Handles records in their order, one answer for each; may be called again with the same ones. */
-  readonly handle: (records: readonly R[]) => Promise<readonly Refusal[]>;
+  /**
+   * Handles records in their order, one answer for each; may be called again with the same ones. What it
+   * gives to `later` begins once they are handled, and their offsets are committed once it is done.
+   */
+  readonly handle: (
+    records: readonly R[],
+    later: (work: Leftover) => void,
+  ) => Promise<readonly Refusal[]>;
   readonly deadLetters: DeadLetterBox;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -50,38 +57,45 @@ export class BatchRunner<R> {
   ) {}
 
   /** Handles a batch of one partition as far as it can; what is not resolved comes again. */
-  async run(payload: EachBatchPayload): Promise<void> {
+  async run(payload: EachBatchPayload, leftovers: Leftovers): Promise<void> {
     const { messages } = payload.batch;
     for (let from = 0; from < messages.length; from += MAX_CHUNK) {
       if (this.isEnding(payload) || payload.isStale()) return;
       const chunk = messages.slice(from, from + MAX_CHUNK);
-      if (!(await this.hold(chunk, payload))) return;
+      const left = await this.hold(chunk, payload, leftovers);
+      if (!left) return;
+      const handled = { offset: chunk[0]!.offset, records: chunk.length };
+      for (const work of left) leftovers.add(payload, handled, work);
       payload.resolveOffset(chunk.at(-1)!.offset);
     }
   }
 
-  /** True when the chunk is handled, false when Kafka is to hand it out again. */
-  private async hold(chunk: KafkaMessage[], payload: EachBatchPayload): Promise<boolean> {
+  /** What is left to do once the chunk is handled; `undefined` when Kafka is to hand it out again. */
+  private async hold(
+    chunk: KafkaMessage[],
+    payload: EachBatchPayload,
+    leftovers: Leftovers,
+  ): Promise<Leftover[] | undefined> {
     const { topic, log } = this.options;
     const { partition } = payload.batch;
     const until = Date.now() + HOLD_MS;
     for (let pause = RETRY_FIRST_MS; ; pause = Math.min(pause * 2, RETRY_LONGEST_MS)) {
       try {
-        await withHeartbeats(this.handle(chunk, partition), payload);
-        return true;
+        const work = leftovers.room().then(() => this.handle(chunk, partition));
+        return await withHeartbeats(work, payload);
       } catch (error) {
         if (error instanceof LostMembershipError) throw error.cause;
         const held = { topic, partition, records: chunk.length, err: messageOf(error) };
         log.warn(held, 'records are held, trying again');
         this.options.metrics.consumed.inc({ topic, outcome: 'held' }, chunk.length);
       }
-      if (Date.now() + pause > until) return false;
+      if (Date.now() + pause > until) return undefined;
       try {
         await withHeartbeats(sleep(pause, this.stopping), payload);
       } catch (error) {
         throw error instanceof LostMembershipError ? error.cause : error;
       }
-      if (this.isEnding(payload)) return false;
+      if (this.isEnding(payload)) return undefined;
     }
   }
 
@@ -89,7 +103,7 @@ export class BatchRunner<R> {
     return this.stopping.aborted || !payload.isRunning();
   }
 
-  private async handle(chunk: readonly KafkaMessage[], partition: number): Promise<void> {
+  private async handle(chunk: readonly KafkaMessage[], partition: number): Promise<Leftover[]> {
     const good: { readonly message: KafkaMessage; readonly record: R }[] = [];
     const bad: { readonly message: KafkaMessage; readonly reason: string }[] = [];
     for (const message of chunk) {
@@ -100,7 +114,11 @@ export class BatchRunner<R> {
         bad.push({ message, reason: error.message });
       }
     }
-    const refusals = await this.options.handle(good.map(({ record }) => record));
+    const left: Leftover[] = [];
+    const refusals = await this.options.handle(
+      good.map(({ record }) => record),
+      (work) => left.push(work),
+    );
     good.forEach(({ message }, i) => {
       const reason = refusals[i];
       if (reason !== undefined) bad.push({ message, reason });
@@ -109,6 +127,7 @@ export class BatchRunner<R> {
     const { topic, metrics } = this.options;
     metrics.consumed.inc({ topic, outcome: 'handled' }, chunk.length - bad.length);
     if (bad.length > 0) metrics.consumed.inc({ topic, outcome: 'dead_letter' }, bad.length);
+    return left;
   }
 
   private decode(message: KafkaMessage): R {

@@ -11,6 +11,7 @@ import { withDeadline } from '../deadline';
 import { sleep } from '../sleep';
 import { BatchRunner } from './batches';
 import type { BatchOptions } from './batches';
+import { Leftovers } from './leftovers';
 import { OffsetCommits } from './offset-commits';
 
 /** A worker that was killed gives its partitions up after this, ms. */
@@ -33,6 +34,8 @@ const STABLE_MS = 60_000;
 /** Without any sign of life for this long a consumer is taken for dead, ms. */
 const SILENCE_MS = 45_000;
 const SILENCE_CHECK_MS = 5_000;
+/** How long it may take to finish what is left of records when the consumer is to stop, ms. */
+const LEFTOVERS_MS = 5_000;
 /** How long leaving the group may take, ms; then the session time-out does it. */
 const DISCONNECT_MS = 5_000;
 
@@ -111,13 +114,15 @@ export class TopicConsumer<R> {
 
   /** Resolves when the consumer is to stop; rejects when it crashed or fell silent. */
   private async oneLife(): Promise<void> {
-    const { topic } = this.options;
+    const { topic, log } = this.options;
     const consumer = this.createConsumer();
     const crash = new Promise<never>((_, reject) => {
       consumer.on(consumer.events.CRASH, ({ payload }) => reject(payload.error));
     });
     const watchdog = this.watchSilence(consumer);
-    const commits = new OffsetCommits(this.options.commitsApartMs ?? 0, this.stopping.signal);
+    const stopping = this.stopping.signal;
+    const commits = new OffsetCommits(this.options.commitsApartMs ?? 0, stopping);
+    const leftovers = new Leftovers({ topic, stopping, log });
     try {
       const running = (async () => {
         await consumer.connect();
@@ -127,14 +132,15 @@ export class TopicConsumer<R> {
           eachBatchAutoResolve: false,
           partitionsConsumedConcurrently: this.options.concurrency,
           eachBatch: async (payload) => {
-            await this.batches.run(payload);
-            await commits.commit(payload);
+            await this.batches.run(payload, leftovers);
+            await commits.commit(leftovers.committable(payload));
             this.noteLag(payload.batch.partition, Number(payload.batch.offsetLag()));
           },
         });
         await this.stopped;
+        await leftovers.end(LEFTOVERS_MS);
       })();
-      await Promise.race([running, crash, watchdog.silent]);
+      await Promise.race([running, crash, watchdog.silent, leftovers.failed]);
     } finally {
       watchdog.stop();
       this.leave();

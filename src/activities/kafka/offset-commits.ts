@@ -9,7 +9,8 @@
 import type { EachBatchPayload } from 'kafkajs';
 import { sleep } from '../sleep';
 
-type Batch = Pick<EachBatchPayload, 'uncommittedOffsets' | 'commitOffsetsIfNecessary'>;
+/** What a commit needs of a batch. */
+export type Committable = Pick<EachBatchPayload, 'uncommittedOffsets' | 'commitOffsetsIfNecessary'>;
 
 /** Of one life of a consumer: commits of an earlier one mean nothing to the next. */
 export class OffsetCommits {
@@ -23,12 +24,12 @@ export class OffsetCommits {
   ) {}
 
   /** Resolves once what is resolved now is committed; rejects when the group does not take it. */
-  commit(batch: Batch): Promise<void> {
+  commit(batch: Committable): Promise<void> {
     this.next ??= this.run(batch);
     return this.next;
   }
 
-  private async run({ uncommittedOffsets, commitOffsetsIfNecessary }: Batch): Promise<void> {
+  private async run({ uncommittedOffsets, commitOffsetsIfNecessary }: Committable): Promise<void> {
     // Also without a wait: the other partitions of a transaction resolve in this turn.
     await sleep(Math.max(0, this.nextAt - Date.now()), this.stopping);
     // Who comes while it is under way makes the next one.

@@ -23,13 +23,15 @@ export function notSettledFor(user: string): string {
     AND NOT EXISTS (
       SELECT 1 FROM read_receipts rr WHERE rr.msg_id = l.msg_id AND rr.reader_id = ${user})`;
 }
-/** Users who appeared since a message was accepted and are told at once; more are left to the sweep. */
+/** Users of one statement that notes that they are behind. */
+const AWOKEN_PAGE = 1_000;
+/** Users who appeared since a message was accepted and are told at once; the others the sweep tells. */
 const MAX_AWOKEN = 1_000;
 
 export interface Appended {
   /** Messages whose id another sender's or conversation's message has; nothing was stored for them. */
   readonly conflicting: ReadonlySet<SequencedMessage>;
-  /** Present members who were not there yet when one of the messages was sent. */
+  /** Present members who were not there yet when one of the messages was sent; not more than are told. */
   readonly awoken: readonly string[];
 }
 
@@ -117,19 +119,28 @@ async function insertEntries(
   return rows.length;
 }
 
-/** Notes that something is yet to be delivered to members who appeared after `acceptedAt`. */
+/**
+ * Notes that something is yet to be delivered to members who appeared after `acceptedAt`; returns some of
+ * them. To be noted is everyone: who is not would count as having everything when they go.
+ */
 async function awaken(on: Queryable, groupId: string, acceptedAt: number): Promise<string[]> {
-  const rows = await on.select<{ user_id: string }>(
-    `SELECT DISTINCT r.user_id FROM group_readers r
-     JOIN group_memberships g ON g.user_id = r.user_id AND g.group_id = ?
-     WHERE r.present_since > ? ORDER BY r.user_id LIMIT ?`,
-    [groupId, acceptedAt - APPEAR_OVERLAP_MS, MAX_AWOKEN],
-  );
-  const users = rows.map((row) => row.user_id);
-  for (const piece of chunks(users)) {
-    await on.execute('UPDATE group_readers SET state = 1 WHERE user_id IN (?) AND state > 0', [
-      piece,
-    ]);
+  const told: string[] = [];
+  for (let after: string | undefined = ''; after !== undefined;) {
+    const page: { user_id: string }[] = await on.select<{ user_id: string }>(
+      `SELECT r.user_id FROM group_readers r
+       WHERE r.present_since > ? AND r.user_id > ? AND EXISTS (
+         SELECT 1 FROM group_memberships g WHERE g.user_id = r.user_id AND g.group_id = ?)
+       ORDER BY r.user_id LIMIT ?`,
+      [acceptedAt - APPEAR_OVERLAP_MS, after, groupId, AWOKEN_PAGE],
+    );
+    const users = page.map((row) => row.user_id);
+    for (const piece of chunks(users)) {
+      await on.execute('UPDATE group_readers SET state = 1 WHERE user_id IN (?) AND state > 0', [
+        piece,
+      ]);
+    }
+    told.push(...users.slice(0, MAX_AWOKEN - told.length));
+    after = users.length < AWOKEN_PAGE ? undefined : users.at(-1);
   }
-  return users;
+  return told;
 }

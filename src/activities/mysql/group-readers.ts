@@ -24,7 +24,7 @@ import { APPEAR_OVERLAP_MS, notSettledFor } from './group-log';
  * How long before a device is seen to go a gateway's pushes to it may have been in vain, ms: the
  * gateway's lag behind Kafka, and ours behind the registry.
  */
-const VANISH_OVERLAP_MS = 1_000;
+export const VANISH_OVERLAP_MS = 1_000;
 
 /** States of a reader, as the migration documents them. */
 export const ABSENT = 0;

@@ -60,6 +60,11 @@ export class Mailbox {
     await this.readers.appear([userId], at);
   }
 
+  /** Those of the users of whose going it is to be noted: members of large groups, believed to be present. */
+  async presentAmong(userIds: readonly string[]): Promise<string[]> {
+    return this.readers.presentAmong(userIds);
+  }
+
   /** Users' last devices have gone. */
   async vanished(userIds: readonly string[], at: number): Promise<void> {
     for (const userId of await this.readers.presentAmong(userIds)) {

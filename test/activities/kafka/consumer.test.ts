@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Kafka } from 'kafkajs';
-import type { Refusal } from '../../../src/activities/kafka/batches';
+import type { BatchOptions, Refusal } from '../../../src/activities/kafka/batches';
 import { TopicConsumer } from '../../../src/activities/kafka/consumer';
 import type { BatchingProducer } from '../../../src/activities/kafka/producer';
 import { deadLetterTopic } from '../../../src/activities/kafka/topics';
@@ -25,7 +25,7 @@ describe('a consumer', () => {
   function consume(
     topic: string,
     groupId: string,
-    handle: (records: readonly number[]) => Promise<readonly Refusal[]>,
+    handle: BatchOptions<number>['handle'],
   ): TopicConsumer<number> {
     const consumer = new TopicConsumer<number>({
       kafka,
@@ -119,6 +119,65 @@ describe('a consumer', () => {
     await waitFor('the others were handled', 20_000, () => Promise.resolve(second.length >= 50));
     expect(second).toEqual(range(51, 100));
   });
+
+  it('reads on while something is left of records, and commits them when that is done', async () => {
+    const topic = await createTopic(kafka, 1);
+    const groupId = randomUUID();
+    const handled: number[] = [];
+    let attempts = 0;
+    let finish: () => void = () => undefined;
+    const finished = new Promise<void>((resolve) => (finish = resolve));
+    await append(topic, [1, 2]);
+    consume(topic, groupId, (records, later) => {
+      handled.push(...records);
+      const isFailing = (): boolean => records.includes(3) && (attempts += 1) < 3;
+      if (records.includes(3)) {
+        later(async () => {
+          if (isFailing()) throw new Error('the database is away');
+          await finished;
+        });
+      }
+      return Promise.resolve(accept(records));
+    });
+    const committed = async (): Promise<number> => {
+      const admin = kafka.admin();
+      await admin.connect();
+      const [found] = await admin.fetchOffsets({ groupId, topics: [topic] });
+      await admin.disconnect();
+      return Number(found?.partitions[0]?.offset);
+    };
+    const isCommitted = (count: number) => async () => (await committed()) === count;
+    await waitFor('2 are committed', 20_000, isCommitted(2));
+    await append(topic, [3]);
+    await waitFor('3 is handled', 20_000, () => Promise.resolve(handled.includes(3)));
+    await append(topic, [4, 5]);
+    await waitFor('5 is handled', 20_000, () => Promise.resolve(handled.includes(5)));
+    await waitFor('a third attempt', 20_000, () => Promise.resolve(attempts === 3));
+    expect(await committed()).toBe(2);
+    finish();
+    await waitFor('all is committed', 20_000, isCommitted(5));
+    expect(handled).toEqual([1, 2, 3, 4, 5]);
+  }, 60_000);
+
+  it('hands records out anew to who comes after a process that left something of them', async () => {
+    const topic = await createTopic(kafka, 1);
+    const groupId = randomUUID();
+    const [first, second]: [number[], number[]] = [[], []];
+    await append(topic, [1, 2, 3]);
+    const one = consume(topic, groupId, (records, later) => {
+      first.push(...records);
+      if (records.includes(2)) later(() => Promise.reject(new Error('the database is away')));
+      return Promise.resolve(accept(records));
+    });
+    await waitFor('all were handled', 20_000, () => Promise.resolve(first.includes(3)));
+    await one.close();
+    consume(topic, groupId, (records) => {
+      second.push(...records);
+      return Promise.resolve(accept(records));
+    });
+    await waitFor('they come again', 20_000, () => Promise.resolve(second.includes(3)));
+    expect(second).toContain(2);
+  }, 60_000);
 
   it('shares the partitions with another process, and knows which are its own', async () => {
     const topic = await createTopic(kafka, 4);
