@@ -1,6 +1,6 @@
 /** Legal holds: whose messages, and which conversations, may not be destroyed. Times are unix ms. */
 import type { Conversation } from './ids';
-import { usersOf } from './ids';
+import { privateConversation, usersOf } from './ids';
 
 export type HoldKind = 'user' | 'private' | 'group';
 
@@ -49,6 +49,15 @@ export class HoldScope {
       this.privates.has(conversation.key) ||
       usersOf(conversation).some((userId) => this.users.has(userId))
     );
+  }
+
+  /** The keys of the private conversations that are held if `userId` has them. */
+  privateKeysOf(userId: string): string[] {
+    const own = [...this.privates].filter((key) =>
+      usersOf({ type: 'private', key }).includes(userId),
+    );
+    const withHeld = [...this.users].map((other) => privateConversation(userId, other).key);
+    return [...own, ...withHeld];
   }
 
   covers({ senderId, conversation }: HoldPlace): boolean {

@@ -23,8 +23,8 @@ export interface EraseUserDeps {
 export class EraseUser {
   constructor(private readonly deps: EraseUserDeps) {}
 
-  isHeld(userId: string): Promise<boolean> {
-    return this.deps.holds.onUser(userId);
+  isHeld(userId: string, signal: AbortSignal): Promise<boolean> {
+    return this.deps.holds.onUser(userId, signal);
   }
 
   async find(userId: string): Promise<GdprCounts> {
@@ -33,9 +33,9 @@ export class EraseUser {
   }
 
   /** False when a legal hold was placed meanwhile; what was begun before goes on. */
-  async destroyKeys(userId: string): Promise<boolean> {
+  async destroyKeys(userId: string, signal: AbortSignal): Promise<boolean> {
     const { rows } = this.deps;
-    if (!(await rows.isErased(userId)) && (await this.isHeld(userId))) return false;
+    if (!(await rows.isErased(userId)) && (await this.isHeld(userId, signal))) return false;
     await rows.markAndDestroyKeys(userId);
     return true;
   }

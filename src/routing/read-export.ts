@@ -79,9 +79,10 @@ async function* asLines(bundle: Bundle, open: Open): AsyncGenerator<string> {
   yield `${JSON.stringify({ record: 'export', ...headOf(bundle) })}\n`;
   for (let chunk = 0; chunk < bundle.chunks; chunk++) {
     const { section, text } = await open(chunk);
-    // Every line is an object: its first character is the brace.
+    // Every line is an object: its first character is the brace. Not by `^`, which to JavaScript is also
+    // the place after a U+2028 or U+2029, and JSON leaves those in a content as they are.
     const head = `{"record":"${RECORD_NAMES[section]}",`;
-    yield text.toString().replace(/^\{/gm, head);
+    yield head + text.toString().slice(1).replaceAll('\n{', `\n${head}`);
   }
   yield `${JSON.stringify({ record: 'end', total_messages: bundle.progress.counts.messages })}\n`;
 }

@@ -80,6 +80,7 @@ export class Retention implements RetentionActivities {
       read: () => rows.messages(after, until, PAGE_SIZE),
       stays: (row) => row.waits,
       isHeld: () => false,
+      clear: (old) => rows.clearMessages(old),
       remove: (old) => rows.removeMessages(old),
     });
   }
@@ -164,6 +165,8 @@ export class Retention implements RetentionActivities {
     readonly stays: (row: R) => boolean;
     /** Beyond what covers its message. */
     readonly isHeld: (row: R, scope: HoldScope) => boolean;
+    /** What has to go before; false when there is more of it than one page does. */
+    readonly clear?: (rows: R[]) => Promise<boolean>;
     readonly remove: (rows: R[]) => Promise<number>;
   }): Promise<PurgePage> {
     const rows = await work.read();
@@ -174,7 +177,9 @@ export class Retention implements RetentionActivities {
       (row) => work.isHeld(row, scope) || (row.place !== undefined && scope.covers(row.place)),
     );
     const kept = new Set([...held, ...rows.filter((row) => work.stays(row))]);
-    const removed = await work.remove(rows.filter((row) => !kept.has(row)));
+    const old = rows.filter((row) => !kept.has(row));
+    if (work.clear && !(await work.clear(old))) return { removed: 0, held: 0, next: work.after };
+    const removed = await work.remove(old);
     const last = rows.at(-1);
     if (rows.length < PAGE_SIZE || !last) return { removed, held: held.length };
     const skipped = [...kept].filter(({ time }) => time === last.time).length;

@@ -25,13 +25,13 @@ export function createEraseActivities({ eraser, copies, log }: EraseActivityDeps
       inSystem(system, log, () => work(checked(input).userId, cancellationSignal()));
   };
   return {
-    checkErasureHolds: run('mysql', async (userId) => {
-      if (await eraser.isHeld(userId)) throw held();
+    checkErasureHolds: run('mysql', async (userId, signal) => {
+      if (await eraser.isHeld(userId, signal)) throw held();
       return { found: 0 };
     }),
     findUserTraces: run('mysql', (userId) => eraser.find(userId)),
-    destroyUserKeys: run('mysql', async (userId) => {
-      if (!(await eraser.destroyKeys(userId))) throw held();
+    destroyUserKeys: run('mysql', async (userId, signal) => {
+      if (!(await eraser.destroyKeys(userId, signal))) throw held();
     }),
     eraseUserMessages: run('mysql', (userId, signal) => eraser.messages(userId, signal)),
     eraseUserInbox: run('mysql', (userId, signal) => eraser.inbox(userId, signal)),

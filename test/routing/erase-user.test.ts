@@ -58,7 +58,7 @@ describe('the erasure of a user', () => {
 
   async function eraseAll(userId: string): Promise<void> {
     const erase = eraser();
-    await erase.destroyKeys(userId);
+    await erase.destroyKeys(userId, goOn);
     await erase.messages(userId, goOn);
     await erase.inbox(userId, goOn);
     await erase.receipts(userId, goOn);
@@ -259,7 +259,7 @@ describe('the erasure of a user', () => {
       const process = await openEncryption(db, encryptionOn(), erased);
       const sealed = await process.content.seal(message({ senderId: alice, content: SECRET }));
       expect((await process.content.open([sealed]))[0]?.content).toBe(SECRET);
-      await eraser().destroyKeys(alice);
+      await eraser().destroyKeys(alice, goOn);
       await waitFor('the process to know', 10 * ERASED_POLL_MS, () =>
         Promise.resolve(erased.has(alice)),
       );
@@ -285,7 +285,7 @@ describe('the erasure of a user', () => {
     let fresh = true;
     const process = await openEncryption(db, encryptionOn(), deaf);
     const sealed = await process.content.seal(message({ senderId: alice, content: SECRET }));
-    await eraser().destroyKeys(alice);
+    await eraser().destroyKeys(alice, goOn);
     fresh = false;
     expect((await process.content.open([sealed]))[0]).toMatchObject({ unreadable: 'keyless' });
   });
@@ -300,19 +300,19 @@ describe('the erasure of a user', () => {
       await holds.place({ holdId, kind, subject, reason: 'a case', placedBy: 'officer' });
       return () => holds.release(holdId, 'officer');
     };
-    expect(await eraser().isHeld(alice)).toBe(false);
+    expect(await eraser().isHeld(alice, goOn)).toBe(false);
     for (const [kind, subject] of [
       ['user', alice],
       ['user', bob],
       ['private', sent.message.conversation.key],
     ] as const) {
       const release = await place(kind, subject);
-      expect([kind, await eraser().isHeld(alice)]).toEqual([kind, true]);
+      expect([kind, await eraser().isHeld(alice, goOn)]).toEqual([kind, true]);
       await release();
-      expect(await eraser().isHeld(alice)).toBe(false);
+      expect(await eraser().isHeld(alice, goOn)).toBe(false);
     }
     const release = await place('user', carol);
-    expect(await eraser().isHeld(alice)).toBe(false);
+    expect(await eraser().isHeld(alice, goOn)).toBe(false);
     await release();
   });
 });

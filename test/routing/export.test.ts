@@ -204,6 +204,20 @@ describe('an export', () => {
     expect(records.at(-1)).toEqual({ record: 'end', total_messages: 100_000 });
   }, 120_000);
 
+  test('says the same in both forms, whatever looks like the end of a line in a content', async () => {
+    const alice = unique('alice');
+    const contents = ['\u2028{', '\u2029{"a":1}', '\n{', '\r{', '\u0085{', '{\u2028\n{'].sort();
+    await store.storeOffline(contents.map((content) => offline({ senderId: alice, content })));
+    const parts = await exportParts(db);
+    const bundleId = await writeBundle(parts, alice);
+    const lines = (await readBundle(parts, bundleId, 'ndjson')).trimEnd().split('\n');
+    const records = lines.map((line) => JSON.parse(line) as { content?: string });
+    const inLines = records.flatMap(({ content = [] }) => content);
+    expect(inLines.sort()).toEqual(contents);
+    const { messages } = JSON.parse(await readBundle(parts, bundleId)) as Exported;
+    expect(messages.map(({ content }) => content).sort()).toEqual(contents);
+  });
+
   test.each(['on', 'off'] as const)(
     'lies encrypted in MySQL and is whole again when read, with ENCRYPTION=%s',
     async (mode) => {

@@ -6,10 +6,13 @@ import { compare } from './message-rows';
 import type { Database, Queryable } from './database';
 import { erasedUsersAmong } from './erased-users';
 import { INBOX_STATE } from './message-store';
-import { summarize } from './receipt-log';
+import { inPieces, summarize } from './receipt-log';
+import { clear } from './some-rows';
 
 /** Rows of one batch, which is one transaction. */
 const ERASE_BATCH = 200;
+/** Statements about others' receipts of one call: some seconds. */
+const CLEAR_STATEMENTS = 300;
 /** Rows of one page that is only counted. */
 const COUNT_PAGE = 5_000;
 
@@ -29,7 +32,7 @@ export interface UserTraces {
 export interface ErasedBatch {
   /** How many of them waited, by recipient: they do no more. */
   readonly waited: ReadonlyMap<string, number>;
-  /** Where the next batch begins; `undefined` after the last one. */
+  /** Where the next batch begins, which may be the same place; `undefined` after the last one. */
   readonly next: number | undefined;
 }
 
@@ -76,7 +79,7 @@ export class ErasureRows {
 
   /**
    * Takes the content out of a batch of their messages, from the first with `afterId` 0; nothing of
-   * them waits or is listed any more.
+   * them waits or is listed any more. As long as they have many receipts, some of those go instead.
    */
   async eraseMessages(userId: string, afterId: number): Promise<ErasedBatch> {
     const page = await this.messagesAfter(userId, afterId, ERASE_BATCH);
@@ -84,6 +87,10 @@ export class ErasureRows {
     const rows = page.filter((row) => row.erased_at === null);
     if (rows.length === 0) return { waited: new Map(), next };
     const msgIds = rows.map((row) => row.msg_id);
+    // Those of a group's readers: only what comes meanwhile is left to the transaction.
+    if (!(await clear(this.db, 'read_receipts', msgIds, CLEAR_STATEMENTS))) {
+      return { waited: new Map(), next: afterId };
+    }
     const waited = await this.db.transaction(async (tx) => {
       const waited = await settle(tx, msgIds);
       await tx.execute('DELETE FROM read_receipts WHERE msg_id IN (?)', [msgIds]);
@@ -126,27 +133,24 @@ export class ErasureRows {
 
   /** Removes a batch of the receipts they gave and makes anew what those came to; false when none is left. */
   async eraseReceipts(userId: string): Promise<boolean> {
-    return this.db.transaction(async (tx) => {
-      const rows = await tx.select<{ id: number; msg_id: string }>(
-        `SELECT id, msg_id FROM read_receipts WHERE reader_id = ? ORDER BY id LIMIT ${ERASE_BATCH}`,
-        [userId],
-      );
-      if (rows.length === 0) {
-        await tx.execute('DELETE FROM receipt_publications WHERE sender_id = ?', [userId]);
-        return false;
-      }
-      const msgIds = [...new Set(rows.map((row) => row.msg_id))].sort(compare);
-      await tx.execute('DELETE FROM read_receipts WHERE id IN (?)', [rows.map((row) => row.id)]);
-      await tx.execute('DELETE FROM read_summaries WHERE msg_id IN (?)', [msgIds]);
-      await summarize(tx, msgIds);
-      await tx.execute(
-        `UPDATE messages SET read_at =
-           (SELECT MIN(r.read_at) FROM read_receipts r WHERE r.msg_id = messages.msg_id)
-         WHERE msg_id IN (?)`,
-        [msgIds],
-      );
-      return true;
-    });
+    const page = await this.db.select<{ id: number; msg_id: string }>(
+      `SELECT id, msg_id FROM read_receipts WHERE reader_id = ? ORDER BY id LIMIT ${ERASE_BATCH}`,
+      [userId],
+    );
+    if (page.length === 0) {
+      await this.db.execute('DELETE FROM receipt_publications WHERE sender_id = ?', [userId]);
+      return false;
+    }
+    // A transaction each: what others have read of these messages is gone through, too.
+    const pieces = await inPieces(
+      this.db,
+      page.map((row) => row.msg_id),
+    );
+    for (const msgIds of pieces) {
+      const ids = page.filter((row) => msgIds.includes(row.msg_id)).map((row) => row.id);
+      await this.db.transaction((tx) => eraseReceiptsOf(tx, msgIds, ids));
+    }
+    return true;
   }
 
   /** Takes their devices off a batch of the messages they were sent; returns where the next begins. */
@@ -202,6 +206,25 @@ export class ErasureRows {
     }
     return count;
   }
+}
+
+/** Removes receipts of these messages, `ids`, and makes anew what the others come to. */
+async function eraseReceiptsOf(
+  tx: Queryable,
+  msgIds: readonly string[],
+  ids: readonly number[],
+): Promise<void> {
+  await tx.execute('DELETE FROM read_receipts WHERE id IN (?)', [ids]);
+  await tx.execute('DELETE FROM read_summaries WHERE msg_id IN (?)', [msgIds]);
+  await summarize(tx, msgIds);
+  // The receipts themselves only where none was there to sum up: there may be very many.
+  await tx.execute(
+    `UPDATE messages SET read_at = COALESCE(
+       (SELECT s.first_read_at FROM read_summaries s WHERE s.msg_id = messages.msg_id),
+       (SELECT MIN(r.read_at) FROM read_receipts r WHERE r.msg_id = messages.msg_id))
+     WHERE msg_id IN (?)`,
+    [msgIds],
+  );
 }
 
 /** Ends the wait of messages in whoever's inbox; returns how many waited, by recipient. */

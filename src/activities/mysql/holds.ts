@@ -8,7 +8,10 @@
 import { HoldScope } from '../../domain/holds';
 import type { HoldKind, LegalHold } from '../../domain/holds';
 import { appendAudit } from './audit-log';
+import { chunks } from './chunks';
 import type { Database, Queryable } from './database';
+import { Sightings } from './sightings';
+import type { Marks } from './sightings';
 
 const COLUMNS = `id, hold_id AS holdId, kind, subject, reason, placed_by AS placedBy,
   placed_at AS placedAt, released_by AS releasedBy, released_at AS releasedAt`;
@@ -22,10 +25,16 @@ export interface NewHold {
 }
 
 export class Holds {
+  private readonly sightings: Sightings;
+  /** Of held users. What is held is not destroyed: what was seen once stays true. */
+  private readonly seen = new Map<string, { groups: Set<string>; marks: Marks }>();
+
   constructor(
     private readonly db: Database,
     private readonly now: () => number,
-  ) {}
+  ) {
+    this.sightings = new Sightings(db);
+  }
 
   /** Places a hold and says so in the audit log. In force from the moment this resolves. */
   async place({ holdId, kind, subject, reason, placedBy }: NewHold): Promise<LegalHold> {
@@ -73,36 +82,32 @@ export class Holds {
     );
   }
 
-  /** Everything that is held now. */
-  async active(): Promise<HoldScope> {
+  /** Everything that is held now. A held user's first time goes through all that they sent or read. */
+  async active(signal?: AbortSignal): Promise<HoldScope> {
     const holds = await this.db.select<{ kind: HoldKind; subject: string }>(
       'SELECT DISTINCT kind, subject FROM legal_holds WHERE released_at = 0',
     );
     const held = (kind: HoldKind): string[] =>
       holds.filter((hold) => hold.kind === kind).map(({ subject }) => subject);
-    const users = held('user');
+    const users = new Set(held('user'));
+    for (const userId of this.seen.keys()) if (!users.has(userId)) this.seen.delete(userId);
     const groups = new Set(held('group'));
     for (const userId of users) {
-      for (const groupId of await this.groupsOf(userId)) groups.add(groupId);
+      for (const groupId of await this.groupsOf(userId, signal)) groups.add(groupId);
     }
-    return new HoldScope(new Set(users), new Set(held('private')), groups);
+    return new HoldScope(users, new Set(held('private')), groups);
   }
 
-  /** Whether any of the user's messages is held, or they are themselves. */
-  async onUser(userId: string): Promise<boolean> {
-    const scope = await this.active();
+  /** Whether any of the user's conversations is held, or they are themselves. */
+  async onUser(userId: string, signal?: AbortSignal): Promise<boolean> {
+    const scope = await this.active(signal);
     if (scope.isEmpty) return false;
     if (scope.coversUser(userId)) return true;
-    const places = await this.db.select<{ type: 'private' | 'group'; key: string }>(
-      `SELECT DISTINCT conversation_type AS type, conversation_key AS \`key\`
-       FROM messages WHERE sender_id = ?
-       UNION
-       SELECT DISTINCT conversation_type, conversation_key FROM messages WHERE recipient_id = ?
-       UNION
-       SELECT 'group', group_id FROM group_reads WHERE user_id = ?`,
-      [userId, userId, userId],
-    );
-    return places.some((place) => scope.coversConversation(place));
+    if (await this.isAnyThere(scope.privateKeysOf(userId))) return true;
+    for await (const places of this.sightings.of(userId, [], signal)) {
+      if (places.some((place) => scope.coversConversation(place))) return true;
+    }
+    return false;
   }
 
   private async audit(
@@ -123,20 +128,27 @@ export class Holds {
     await appendAudit(tx, event, this.now());
   }
 
-  /** The groups in which the service has seen a user; see the file's head. */
-  private async groupsOf(userId: string): Promise<string[]> {
-    const rows = await this.db.select<{ groupId: string }>(
-      `SELECT group_id AS groupId FROM group_reads WHERE user_id = ?
-       UNION
-       SELECT group_id FROM group_memberships WHERE user_id = ?
-       UNION
-       SELECT conversation_key FROM messages WHERE sender_id = ? AND conversation_type = 'group'
-       UNION
-       SELECT m.conversation_key FROM inbox i JOIN messages m ON m.msg_id = i.msg_id
-       WHERE i.user_id = ? AND m.conversation_type = 'group'`,
-      [userId, userId, userId, userId],
-    );
-    return rows.map((row) => row.groupId);
+  /** The groups in which the service has seen a held user; see the file's head. */
+  private async groupsOf(userId: string, signal?: AbortSignal): Promise<ReadonlySet<string>> {
+    const { groups, marks } = this.seen.get(userId) ?? { groups: new Set(), marks: [] };
+    this.seen.set(userId, { groups, marks });
+    for await (const places of this.sightings.of(userId, marks, signal)) {
+      for (const { type, key } of places) if (type === 'group') groups.add(key);
+    }
+    return groups;
+  }
+
+  /** Whether there is a message of any of these private conversations. */
+  private async isAnyThere(keys: readonly string[]): Promise<boolean> {
+    for (const piece of chunks(keys)) {
+      const rows = await this.db.select(
+        `SELECT 1 FROM messages WHERE conversation_type = 'private' AND conversation_key IN (?)
+         LIMIT 1`,
+        [piece],
+      );
+      if (rows.length > 0) return true;
+    }
+    return false;
   }
 }
 

@@ -8,15 +8,8 @@ import { MAX_ROWS } from './chunks';
 import type { Database, Queryable } from './database';
 import { erasedAmong } from './erased-messages';
 import { INBOX_STATE, insertPlaces, lockHeads, raiseHeads } from './message-store';
-
-/** Tables of which whole rows go. */
-type Table =
-  | 'messages'
-  | 'hidden_messages'
-  | 'group_log'
-  | 'group_fanout_pending'
-  | 'read_receipts'
-  | 'read_summaries';
+import { deleteSome } from './some-rows';
+import type { TableOfMessages } from './some-rows';
 
 export class MessageRemoval {
   constructor(private readonly db: Database) {}
@@ -104,12 +97,13 @@ export class MessageRemoval {
     return rows.map((row) => row.user_id);
   }
 
-  /** READ COMMITTED and by a key: no gap is locked into which others insert. */
-  private async delete(table: Table, msgId: string): Promise<number> {
-    return this.db.transaction(async (tx) => {
-      const { affectedRows } = await tx.execute(`DELETE FROM ${table} WHERE msg_id = ?`, [msgId]);
-      return affectedRows;
-    });
+  /** Some at a time: of a group's message there is a receipt of each who read it. */
+  private async delete(table: TableOfMessages, msgId: string): Promise<number> {
+    for (let removed = 0; ;) {
+      const some = await deleteSome(this.db, table, [msgId]);
+      removed += some;
+      if (some < MAX_ROWS) return removed;
+    }
   }
 }
 

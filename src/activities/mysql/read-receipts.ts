@@ -130,10 +130,10 @@ async function firstTimes(
   receipts: readonly Receipt[],
 ): Promise<Map<string, number>> {
   const times = new Map<string, number>();
-  const erased = new Set<string>();
+  const erased: number[] = [];
   for (const piece of chunks(receipts)) {
-    const rows = await tx.select<Receipt & { erased: number }>(
-      `SELECT r.msg_id AS msgId, r.reader_id AS readerId, r.device_id AS deviceId,
+    const rows = await tx.select<Receipt & { id: number; erased: number }>(
+      `SELECT r.id, r.msg_id AS msgId, r.reader_id AS readerId, r.device_id AS deviceId,
          r.read_at AS readAt, e.msg_id IS NOT NULL AS erased
        FROM read_receipts r LEFT JOIN erased_messages e ON e.msg_id = r.msg_id
        WHERE (r.msg_id, r.reader_id, r.device_id) IN (?)`,
@@ -141,11 +141,12 @@ async function firstTimes(
     );
     for (const row of rows) {
       times.set(nameOf(row), row.readAt);
-      if (row.erased === 1) erased.add(row.msgId);
+      if (row.erased === 1) erased.push(row.id);
     }
   }
-  if (erased.size > 0) {
-    await tx.execute('DELETE FROM read_receipts WHERE msg_id IN (?)', [[...erased]]);
+  // Ours alone: of others there may be very many, and the deletion is at them.
+  for (const piece of chunks(erased)) {
+    await tx.execute('DELETE FROM read_receipts WHERE id IN (?)', [piece]);
   }
   return times;
 }

@@ -7,6 +7,10 @@ import { chunks, MAX_ROWS } from './chunks';
 import type { Database, Queryable } from './database';
 import { erasedAmong } from './erased-messages';
 import { erasedUsersAmong } from './erased-users';
+import { compare } from './message-rows';
+
+/** Receipts that a statement goes through, each a row to look up: far below its time also on slow disks. */
+const PIECE_RECEIPTS = 5_000;
 
 /** A receipt that Kafka does not have yet. */
 export interface UnpublishedReceipt extends Receipt {
@@ -91,7 +95,7 @@ export class ReceiptLog {
 
   /** Makes the summaries of these messages anew from all of their receipts; they only grow. */
   async summarize(msgIds: readonly string[]): Promise<void> {
-    for (const piece of chunks([...new Set(msgIds)].sort())) {
+    for (const piece of await inPieces(this.db, msgIds)) {
       await this.db.transaction(async (tx) => {
         await summarize(tx, piece);
         // After the insert, whose locks a deletion waits for.
@@ -139,32 +143,54 @@ async function withoutErasedReaders(tx: Queryable, msgIds: readonly string[]): P
   await summarize(tx, again);
 }
 
-/** See {@link ReceiptLog.summarize}. */
-export async function summarize(on: Queryable, msgIds: readonly string[]): Promise<void> {
-  for (const piece of chunks([...new Set(msgIds)].sort())) {
-    const counts = await on.select<SummaryRow>(
-      `SELECT msg_id, COUNT(DISTINCT reader_id) AS readers, MIN(read_at) AS first,
-           MAX(read_at) AS last, MIN(reader_id) AS reader
-         FROM read_receipts WHERE msg_id IN (?) GROUP BY msg_id ORDER BY msg_id`,
-      [piece],
-    );
-    if (counts.length === 0) continue;
-    const rows: unknown[][] = [];
-    for (const { msg_id, readers, first, last, reader } of counts) {
-      // One after another, and only for groups: a page must not take the whole pool.
-      const named = readers === 1 ? [reader] : await firstReaders(on, msg_id);
-      rows.push([msg_id, readers, first, last, JSON.stringify(named)]);
-    }
-    await on.execute(
-      `INSERT INTO read_summaries (msg_id, reader_count, first_read_at, last_read_at, first_readers)
-         VALUES ? ON DUPLICATE KEY UPDATE
-           first_readers = IF(VALUES(reader_count) >= reader_count, VALUES(first_readers), first_readers),
-           first_read_at = LEAST(first_read_at, VALUES(first_read_at)),
-           last_read_at = GREATEST(last_read_at, VALUES(last_read_at)),
-           reader_count = GREATEST(reader_count, VALUES(reader_count))`,
-      [rows],
-    );
+/**
+ * The messages in pieces whose receipts {@link summarize} goes through well within a statement's time; a
+ * message whose readers are more than that is a piece of its own.
+ */
+export async function inPieces(on: Queryable, msgIds: readonly string[]): Promise<string[][]> {
+  const pieces: string[][] = [];
+  for (const piece of chunks([...new Set(msgIds)].sort(compare))) {
+    pieces.push(...(await halved(on, piece)));
   }
+  return pieces;
+}
+
+async function halved(on: Queryable, msgIds: string[]): Promise<string[][]> {
+  if (msgIds.length === 1) return [msgIds];
+  const [found] = await on.select<{ n: number }>(
+    `SELECT COUNT(*) AS n FROM
+       (SELECT 1 FROM read_receipts WHERE msg_id IN (?) LIMIT ${PIECE_RECEIPTS + 1}) found`,
+    [msgIds],
+  );
+  if (!found || found.n <= PIECE_RECEIPTS) return [msgIds];
+  const half = Math.ceil(msgIds.length / 2);
+  return [...(await halved(on, msgIds.slice(0, half))), ...(await halved(on, msgIds.slice(half)))];
+}
+
+/** See {@link ReceiptLog.summarize}; of one of the pieces of {@link inPieces}. */
+export async function summarize(on: Queryable, msgIds: readonly string[]): Promise<void> {
+  const counts = await on.select<SummaryRow>(
+    `SELECT msg_id, COUNT(DISTINCT reader_id) AS readers, MIN(read_at) AS first,
+         MAX(read_at) AS last, MIN(reader_id) AS reader
+       FROM read_receipts WHERE msg_id IN (?) GROUP BY msg_id ORDER BY msg_id`,
+    [msgIds],
+  );
+  if (counts.length === 0) return;
+  const rows: unknown[][] = [];
+  for (const { msg_id, readers, first, last, reader } of counts) {
+    // One after another, and only for groups: a page must not take the whole pool.
+    const named = readers === 1 ? [reader] : await firstReaders(on, msg_id);
+    rows.push([msg_id, readers, first, last, JSON.stringify(named)]);
+  }
+  await on.execute(
+    `INSERT INTO read_summaries (msg_id, reader_count, first_read_at, last_read_at, first_readers)
+       VALUES ? ON DUPLICATE KEY UPDATE
+         first_readers = IF(VALUES(reader_count) >= reader_count, VALUES(first_readers), first_readers),
+         first_read_at = LEAST(first_read_at, VALUES(first_read_at)),
+         last_read_at = GREATEST(last_read_at, VALUES(last_read_at)),
+         reader_count = GREATEST(reader_count, VALUES(reader_count))`,
+    [rows],
+  );
 }
 
 async function firstReaders(on: Queryable, msgId: string): Promise<string[]> {

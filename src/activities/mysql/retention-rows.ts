@@ -8,6 +8,10 @@ import type { AgePlace } from '../../domain/retention';
 import { chunks } from './chunks';
 import type { Database, Queryable } from './database';
 import { INBOX_STATE } from './message-store';
+import { clear } from './some-rows';
+
+/** Statements of one call, some seconds, after which the legal holds are looked at anew. */
+const CLEAR_STATEMENTS = 600;
 
 /** A row with the time by which it is old, unix ms. */
 export interface AgedRow {
@@ -104,7 +108,19 @@ export class RetentionRows {
     return rows.map((row) => ({ ...row, waits: row.waits === 1, place: placeOf(row) }));
   }
 
-  /** Removes messages with their receipts. */
+  /**
+   * Removes what others have of messages, receipts above all, for a while; false as long as there is
+   * more of it than {@link removeMessages} does in its transaction.
+   */
+  async clearMessages(rows: readonly AgedMessage[]): Promise<boolean> {
+    const msgIds = rows.map(({ msgId }) => msgId);
+    return (
+      (await clear(this.db, 'read_receipts', msgIds, CLEAR_STATEMENTS)) &&
+      (await clear(this.db, 'hidden_messages', msgIds, CLEAR_STATEMENTS))
+    );
+  }
+
+  /** Removes messages with their receipts, once they are cleared: only what came since is left. */
   async removeMessages(rows: readonly AgedMessage[]): Promise<number> {
     if (rows.length === 0) return 0;
     return this.db.transaction(async (tx) => {
