@@ -13,7 +13,7 @@ import type { GdprCounts } from '../domain/gdpr';
 import type { DeleteInput } from '../domain/gdpr-delete';
 
 export interface DeleteMessageDeps {
-  readonly erased: Pick<ErasedMessages, 'add' | 'find' | 'keepUntil'>;
+  readonly erased: Pick<ErasedMessages, 'add' | 'find' | 'keepUntil' | 'noteRemoved'>;
   readonly holds: Pick<Holds, 'active'>;
   readonly removal: MessageRemoval;
   readonly bundles: Pick<ExportBundles, 'removeWithMessagesOf'>;
@@ -53,6 +53,13 @@ export class MessageDeletion {
   async removeExports({ senderId, conversation }: DeleteInput): Promise<GdprCounts> {
     const holders = conversation.type === 'group' ? undefined : conversation.key.split('/');
     return { bundles: await this.deps.bundles.removeWithMessagesOf(senderId, holders) };
+  }
+
+  /** The last of what reads could show. */
+  async clearInboxes({ messageId }: DeleteInput): Promise<GdprCounts> {
+    const counts = await this.deps.removal.clearInboxes(messageId);
+    await this.deps.erased.noteRemoved(messageId);
+    return counts;
   }
 
   /** A page of users at a time; the rows that name them stay, so it may be repeated. */

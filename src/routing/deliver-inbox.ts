@@ -105,7 +105,7 @@ export class InboxDelivery {
 
   /** Rejects when the keys of the page cannot be had; what is unreadable for good is among the items. */
   private async readPage(userId: string): Promise<OpenedItem[]> {
-    const items = await this.deps.mailbox.readPending(userId, PAGE_SIZE);
+    const items = await this.deps.mailbox.readPending(userId, PAGE_SIZE, this.deps.now());
     const messages = await this.deps.content.open(items.map((item) => item.message));
     return messages.map((message, i) => ({ ...items[i]!, message }));
   }

@@ -22,7 +22,7 @@ import type { Metrics } from '../metrics';
 export interface ReceiptPublisherDeps {
   readonly receipts: Pick<
     ReceiptLog,
-    'unpublished' | 'begin' | 'unfinished' | 'finish' | 'summarize'
+    'unpublished' | 'begin' | 'unfinished' | 'finish' | 'firstOfReaders' | 'summarize'
   >;
   /** Must not append again by itself. */
   readonly producer: Pick<BatchingProducer, 'append'>;
@@ -94,21 +94,12 @@ export class ReceiptPublisher {
   ): Promise<void> {
     const { receipts, presence, pusher, now, metrics } = this.deps;
     await receipts.summarize(page.map((receipt) => receipt.msgId));
+    // Before they count as published: if this fails, the page is taken up again, and nobody was told.
+    const { devices } = await presence.lookup(senderId);
+    const told = devices.length > 0 ? await receipts.firstOfReaders(page) : [];
     const ids = page.map((receipt) => receipt.id);
     await receipts.finish(senderId, publication, ids, now());
     metrics.receiptsPublished.inc(page.length);
-    if (page.length === 0) return;
-    const { devices } = await presence.lookup(senderId);
-    if (devices.length > 0) await pusher.push(firstOfEachReader(page), devices);
+    if (told.length > 0) await pusher.push(told, devices);
   }
-}
-
-/** A sender is to hear once that somebody has read a message, not once for each of their devices. */
-function firstOfEachReader(page: readonly UnpublishedReceipt[]): UnpublishedReceipt[] {
-  const first = new Map<string, UnpublishedReceipt>();
-  for (const receipt of page) {
-    const name = `${receipt.msgId}/${receipt.readerId}`;
-    if (!first.has(name)) first.set(name, receipt);
-  }
-  return [...first.values()];
 }

@@ -32,7 +32,7 @@ export function createDeleteActivities(
     removeContent: run('mysql', ({ messageId }) => removal.removeContent(messageId)),
     removeExports: run('mysql', (input) => deletion.removeExports(input)),
     removeFromGroupLog: run('mysql', ({ messageId }) => removal.removeFromGroupLog(messageId)),
-    clearInboxes: run('mysql', ({ messageId }) => removal.clearInboxes(messageId)),
+    clearInboxes: run('mysql', (input) => deletion.clearInboxes(input)),
     removeReceipts: run('mysql', ({ messageId }) => removal.removeReceipts(messageId)),
     forgetCounts: run('redis', (input) => deletion.forgetCounts(input)),
     dateKafkaCopies: run('kafka', (input) => deletion.dateKafkaCopies(input)),

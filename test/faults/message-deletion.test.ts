@@ -124,7 +124,7 @@ async function hold(sql: string, values: unknown[] = []): Promise<Hold> {
 /** What holds up an activity of one deletion. */
 const HOLDS = {
   listErased: ({ msgId }: Doomed) =>
-    hold('INSERT INTO erased_messages VALUES (?, 0, "", 0)', [msgId]),
+    hold('INSERT INTO erased_messages VALUES (?, 0, "", 0, 1)', [msgId]),
   removeContent: ({ msgId }: Doomed) =>
     hold('SELECT 1 FROM messages WHERE msg_id = ? FOR UPDATE', [msgId]),
   removeExports: ({ alice }: Doomed) =>

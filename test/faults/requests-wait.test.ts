@@ -60,15 +60,16 @@ class Requests {
   readonly doomed = unique('msg');
   readonly ofErased = unique('msg');
   readonly content = unique('content');
+  readonly reader = unique('reader');
   readonly erased = unique('erased');
   readonly exported = unique('exported');
   private readonly jobs = new Map<GdprKind, string>();
 
   static async prepare(): Promise<Requests> {
     const requests = new Requests();
-    const { doomed, ofErased, content, erased, exported } = requests;
+    const { doomed, ofErased, content, reader, erased, exported } = requests;
     const ofExported = unique('msg');
-    await system.send(unique('sender'), unique('bob'), content, doomed);
+    await system.send(unique('sender'), reader, content, doomed);
     await system.send(erased, unique('bob'), content, ofErased);
     await system.send(exported, unique('bob'), content, ofExported);
     await stored(db, [doomed, ofErased, ofExported], PATIENCE_MS);
@@ -148,6 +149,13 @@ class Requests {
     }
   }
 
+  /** Whoever the message waited for neither sees nor counts it. */
+  async isUnseen(): Promise<void> {
+    const { body } = await rest.get(this.reader, '/api/v1/offline');
+    expect(body).toMatchObject({ messages: [], total_count: 0 });
+    expect((await rest.get(this.reader, '/api/v1/offline/count')).body.count).toBe(0);
+  }
+
   /** Everything ends as it always does. */
   async end(): Promise<void> {
     for (const kind of this.jobs.keys()) {
@@ -188,7 +196,7 @@ test('Kafka away: all three wait for it, say so, and another worker ends them wh
   await requests.end();
 }, 300_000);
 
-test('Redis away: the deletion and the erasure wait for it and say so, an export needs none', async () => {
+test('Redis away: the deletion and the erasure wait for it and say so, what is being deleted is not shown, an export needs none', async () => {
   const requests = await Requests.prepare();
   await without('redis', async () => {
     await requests.begin('delete');
@@ -197,6 +205,7 @@ test('Redis away: the deletion and the erasure wait for it and say so, an export
       return (await requests.ask('export')).status === 200;
     });
     await requests.wait('redis');
+    await requests.isUnseen();
     await requests.sayOverRest('redis');
   });
   await requests.end();

@@ -104,6 +104,41 @@ describe('the sender of a message that was read', () => {
     expect(await handle.result()).toEqual({ published: 1 });
   }, 30_000);
 
+  test('hears once by push that somebody has read it, with the first time, whichever device says so later', async () => {
+    const acceptedAt = Date.now() - 60_000;
+    const entries = series(2, unique('reader'), unique('sender')).map((entry) => ({
+      ...entry,
+      message: { ...entry.message, acceptedAt },
+    }));
+    const [first, second] = entries.map(({ message }) => message.msgId);
+    const { senderId, recipientId } = entries[0]!.message;
+    await store.storeOffline(entries);
+    await system.gateway.connect(senderId, 'phone');
+    const readAt = Date.now() - 5_000;
+    const read = async (msgId: string | undefined, device: string, at: number) => {
+      const body = { msg_id: msgId, read_at: at, device_id: device };
+      expect((await rest.post(recipientId, '/api/v1/messages/read', body)).status).toBe(200);
+    };
+    const pushes = () =>
+      system.gateway.receipts
+        .map((push) => push as { msg_id: string; sender_id: string; read_at: number })
+        .filter((push) => push.sender_id === senderId)
+        .map((push) => [push.msg_id, push.read_at]);
+    await read(first, 'phone', readAt);
+    await waitFor('the push', 10_000, () => Promise.resolve(pushes().length > 0));
+    await read(first, 'laptop', readAt + 1_000);
+    await waitFor('its event', 10_000, () => Promise.resolve(topic.of(senderId).length === 2));
+    // Published after the laptop's, and so pushed after it.
+    await read(second, 'laptop', readAt + 2_000);
+    await waitFor('the other push', 10_000, () =>
+      Promise.resolve(pushes().some(([msgId]) => msgId === second)),
+    );
+    expect(pushes()).toEqual([
+      [first, readAt],
+      [second, readAt + 2_000],
+    ]);
+  }, 40_000);
+
   test('hears of receipts that two servers took, and none is lost between two windows', async () => {
     const second = await startServer(system.config);
     const other = new RestClient(`http://127.0.0.1:${second.httpPort}`);

@@ -34,7 +34,7 @@ describe('stored content', () => {
     return stored;
   };
   const read = async (userId: string) =>
-    (await new Inbox(db).readPending(userId, 100)).map((item) => item.message);
+    (await new Inbox(db).readPending(userId, 100, Date.now())).map((item) => item.message);
 
   it('is a ciphertext in the record and in the row, and comes back as it was', async () => {
     const original = message({ content: 'canary 👍🏽' });

@@ -110,9 +110,9 @@ describe('the erasure of a user', () => {
     await eraseAll(alice);
     expect(await inbox.pendingCount(bob)).toBe(1);
     expect(await inbox.pendingCount(carol)).toBe(0);
-    expect((await inbox.readPending(bob, 10)).map(({ message }) => message.msgId)).toEqual([
-      fromCarol.message.msgId,
-    ]);
+    expect(
+      (await inbox.readPending(bob, 10, Date.now())).map(({ message }) => message.msgId),
+    ).toEqual([fromCarol.message.msgId]);
     expect([subtracted.get(bob), subtracted.get(carol)]).toEqual([2, 1]);
   });
 

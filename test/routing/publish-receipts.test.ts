@@ -68,6 +68,7 @@ describe('the publisher of receipts', () => {
         begin: (...args) => receiptLog.begin(...args),
         unfinished: (...args) => receiptLog.unfinished(...args),
         summarize: (...args) => receiptLog.summarize(...args),
+        firstOfReaders: (...args) => receiptLog.firstOfReaders(...args),
         finish: (...args) =>
           failing.finish ? Promise.reject(new Error('MySQL is away')) : receiptLog.finish(...args),
       },

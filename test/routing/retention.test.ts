@@ -108,7 +108,7 @@ describe('retention', () => {
     await all((input: { after?: string }) => work.expireInbox(input));
     expect(await inbox.pendingCount(user)).toBe(3);
     expect(subtracted.get(user)).toBe(1_100);
-    expect(await inbox.readPending(user, 10)).toHaveLength(3);
+    expect(await inbox.readPending(user, 10, Date.now())).toHaveLength(3);
   });
 
   it('keeps rows of an inbox as long as cursors must resolve, then removes them', async () => {
@@ -132,7 +132,9 @@ describe('retention', () => {
     expect(await Promise.all(places)).toEqual([1, 2, undefined]);
     // Positions go on where they were: a cursor never points at another message.
     await store.storeOffline([offline({ recipientId: user })]);
-    expect((await inbox.readPending(user, 10)).map(({ position }) => position)).toEqual([4]);
+    expect((await inbox.readPending(user, 10, Date.now())).map(({ position }) => position)).toEqual(
+      [4],
+    );
   });
 
   it('never removes a row that still counts as waiting', async () => {

@@ -6,6 +6,7 @@ import type { MessageFacts } from '../../domain/receipts';
 import { Coalescer } from '../coalescer';
 import { MAX_ROWS } from './chunks';
 import type { Database } from './database';
+import { notInRemoval } from './erased-messages';
 import { MESSAGE_COLUMNS, toMessage } from './message-rows';
 import type { MessageRow } from './message-rows';
 
@@ -99,7 +100,7 @@ export class Conversations {
     const rows = await this.db.select<MessageRow>(
       `SELECT ${MESSAGE_COLUMNS} FROM messages m FORCE INDEX (ix_messages_conversation)
        WHERE m.conversation_type = ? AND m.conversation_key = ? AND m.sequence_number > ?
-         AND m.created_at >= ? AND ${NOT_HIDDEN_FROM}
+         AND m.created_at >= ? AND ${SHOWN_TO}
        ORDER BY m.sequence_number LIMIT ?`,
       [type, key, await this.startAfter(seen, afterSequence), seen.since, userId, limit],
     );
@@ -175,7 +176,7 @@ export class Conversations {
     const rows = await this.db.select<UnreadRow>(
       `SELECT ${UNREAD_COLUMNS} FROM messages m FORCE INDEX (ix_messages_unread)
        WHERE m.recipient_id = ? AND m.read_at IS NULL AND m.erased_at IS NULL
-         AND m.conversation_key = ? AND m.sequence_number <= ? AND ${NOT_HIDDEN_FROM}
+         AND m.conversation_key = ? AND m.sequence_number <= ? AND ${SHOWN_TO}
        ORDER BY m.sequence_number LIMIT ${MAX_ROWS}`,
       [userId, conversation.key, upTo, userId],
     );
@@ -194,7 +195,7 @@ export class Conversations {
       `SELECT ${UNREAD_COLUMNS} FROM messages m FORCE INDEX (ix_messages_conversation)
        WHERE m.conversation_type = 'group' AND m.conversation_key = ?
          AND m.sequence_number > ? AND m.sequence_number <= ? AND m.created_at >= ?
-         AND m.sender_id <> ? AND m.erased_at IS NULL AND ${NOT_READ_BY} AND ${NOT_HIDDEN_FROM}
+         AND m.sender_id <> ? AND m.erased_at IS NULL AND ${NOT_READ_BY} AND ${SHOWN_TO}
        ORDER BY m.sequence_number LIMIT ${MAX_ROWS}`,
       [conversation.key, await this.startAfter(seen, after), upTo, since, userId, userId, userId],
     );
@@ -206,7 +207,7 @@ export class Conversations {
     const rows = await this.db.select<{ key: string; n: number }>(
       `SELECT conversation_key AS \`key\`, COUNT(*) AS n
        FROM messages m FORCE INDEX (ix_messages_unread)
-       WHERE m.recipient_id = ? AND m.read_at IS NULL AND m.erased_at IS NULL AND ${NOT_HIDDEN_FROM}
+       WHERE m.recipient_id = ? AND m.read_at IS NULL AND m.erased_at IS NULL AND ${SHOWN_TO}
        GROUP BY conversation_key ORDER BY conversation_key`,
       [userId, userId],
     );
@@ -239,7 +240,7 @@ export class Conversations {
       `SELECT COUNT(*) AS n FROM (
          SELECT 1 FROM messages m FORCE INDEX (ix_messages_conversation)
          WHERE m.conversation_type = 'group' AND m.conversation_key = ? AND m.sequence_number > ?
-           AND m.created_at >= ? AND m.sender_id <> ? AND m.erased_at IS NULL AND ${NOT_READ_BY} AND ${NOT_HIDDEN_FROM}
+           AND m.created_at >= ? AND m.sender_id <> ? AND m.erased_at IS NULL AND ${NOT_READ_BY} AND ${SHOWN_TO}
          LIMIT ${MAX_COUNTED}) AS unread`,
       [conversation.key, from, since, userId, userId, userId],
     );
@@ -276,6 +277,6 @@ const UNREAD_COLUMNS = `m.msg_id AS msgId, m.sender_id AS senderId, m.created_at
 const NOT_READ_BY = `NOT EXISTS (SELECT 1 FROM read_receipts r
   WHERE r.msg_id = m.msg_id AND r.reader_id = ?)`;
 
-/** They have not deleted it for themself. */
-const NOT_HIDDEN_FROM = `NOT EXISTS (SELECT 1 FROM hidden_messages h
-  WHERE h.msg_id = m.msg_id AND h.user_id = ?)`;
+/** They have not deleted it for themself, and it is not being deleted for everybody. */
+const SHOWN_TO = `NOT EXISTS (SELECT 1 FROM hidden_messages h
+  WHERE h.msg_id = m.msg_id AND h.user_id = ?) AND ${notInRemoval('m.msg_id')}`;

@@ -8,13 +8,19 @@ export class ErasedMessages {
     private readonly now: () => number,
   ) {}
 
-  /** Lists a message as erased; listed again, it stays as it is. */
+  /** Lists a message as erased, and as not taken out yet; listed again, it stays as it is. */
   async add(msgId: string, jobId: string, expiresAt: number): Promise<void> {
     await this.db.execute(
-      `INSERT INTO erased_messages (msg_id, erased_at, job_id, expires_at) VALUES (?, ?, ?, ?)
+      `INSERT INTO erased_messages (msg_id, erased_at, job_id, expires_at, in_removal)
+       VALUES (?, ?, ?, ?, 1)
        ON DUPLICATE KEY UPDATE msg_id = erased_messages.msg_id`,
       [msgId, this.now(), jobId, expiresAt],
     );
+  }
+
+  /** Notes that nothing is left of it that a read would have to leave out. */
+  async noteRemoved(msgId: string): Promise<void> {
+    await this.db.execute('UPDATE erased_messages SET in_removal = 0 WHERE msg_id = ?', [msgId]);
   }
 
   /** Keeps a listed id on the list until then at least. */
@@ -47,6 +53,16 @@ export class ErasedMessages {
     );
     return affectedRows;
   }
+}
+
+/**
+ * That a message is not listed as erased while some of it is still there; for reads, which would show it.
+ * `msgId` is an SQL expression. Mostly no message is in removal: asked once for a statement, which spares
+ * the look for each row.
+ */
+export function notInRemoval(msgId: string): string {
+  return `(NOT EXISTS (SELECT 1 FROM erased_messages WHERE in_removal = 1)
+    OR NOT EXISTS (SELECT 1 FROM erased_messages e WHERE e.msg_id = ${msgId}))`;
 }
 
 /** Those of the ids that are erased, as the transaction sees it. */

@@ -5,6 +5,7 @@
 import type { SequencedMessage } from '../../domain/message';
 import { chunks } from './chunks';
 import type { Database, Queryable } from './database';
+import { notInRemoval } from './erased-messages';
 import { erasedUsersAmong } from './erased-users';
 import { insertMessages } from './message-rows';
 
@@ -15,13 +16,14 @@ import { insertMessages } from './message-rows';
 export const APPEAR_OVERLAP_MS = 250;
 /**
  * That an entry `l` of a log is not settled for a user by itself, out of the order of their position: they
- * have not read it, and no row of their inbox, whatever its state, stands for it (log-draws.ts). `user` is
- * an SQL expression, used twice.
+ * have not read it, no row of their inbox, whatever its state, stands for it (log-draws.ts), and it is not
+ * being deleted. `user` is an SQL expression, used twice.
  */
 export function notSettledFor(user: string): string {
   return `NOT EXISTS (SELECT 1 FROM inbox i WHERE i.user_id = ${user} AND i.msg_id = l.msg_id)
     AND NOT EXISTS (
-      SELECT 1 FROM read_receipts rr WHERE rr.msg_id = l.msg_id AND rr.reader_id = ${user})`;
+      SELECT 1 FROM read_receipts rr WHERE rr.msg_id = l.msg_id AND rr.reader_id = ${user})
+    AND ${notInRemoval('l.msg_id')}`;
 }
 /** Users of one statement that notes that they are behind. */
 const AWOKEN_PAGE = 1_000;

@@ -3,13 +3,14 @@ import { inSequenceOrder } from '../../domain/inbox';
 import type { InboxItem } from '../../domain/inbox';
 import { erasedName } from '../erased-name';
 import type { Database } from './database';
+import { notInRemoval } from './erased-messages';
 import { READS_LOGS } from './group-unread';
 import { MESSAGE_COLUMNS, toMessage } from './message-rows';
 import type { MessageRow } from './message-rows';
 import { INBOX_STATE } from './message-store';
 
 export interface InboxCount {
-  /** Messages that wait and are not past their time. */
+  /** Messages that wait, are not past their time and not being deleted. */
   readonly waiting: number;
   /** Messages past their time that nobody has put aside yet. */
   readonly overdue: number;
@@ -34,19 +35,25 @@ interface CountRow {
   /** `null` for a user who never had an inbox. */
   pending: number | null;
   overdue: number;
+  inRemoval: number;
   readsLogs: number;
 }
 
 /** Really counted, because the head does not know; the user and now are the parameters. */
 const OVERDUE = `(SELECT COUNT(*) FROM inbox FORCE INDEX (ix_inbox_expiry)
   WHERE user_id = ? AND state = ${INBOX_STATE.pending} AND expires_at <= ?)`;
-/** Columns of {@link CountRow}; the user, the user, now, and the user are the parameters. */
+/** Those of the others that are being deleted, mostly none; the user and now are the parameters. */
+const IN_REMOVAL = `(SELECT COUNT(*) FROM erased_messages e
+  JOIN inbox x FORCE INDEX (uk_inbox_message, ix_inbox_state) ON x.msg_id = e.msg_id
+  WHERE e.in_removal = 1 AND x.user_id = ? AND x.state = ${INBOX_STATE.pending} AND x.expires_at > ?)`;
+/** Columns of {@link CountRow}; {@link countValues} are the parameters. */
 const COUNTS = `(SELECT pending FROM inbox_heads WHERE user_id = ?) AS pending,
-  ${OVERDUE} AS overdue, ${READS_LOGS} AS readsLogs`;
-/** The user, a position, now, and a limit are the parameters. */
-const PAGE = `inbox i FORCE INDEX (ix_inbox_state) JOIN messages m ON m.msg_id = i.msg_id
-  WHERE i.user_id = ? AND i.state = ${INBOX_STATE.pending} AND i.position > ? AND i.expires_at > ?
-  ORDER BY i.position LIMIT ?`;
+  ${OVERDUE} AS overdue, ${IN_REMOVAL} AS inRemoval, ${READS_LOGS} AS readsLogs`;
+/** The user, a position, and now are the parameters. */
+const AFTER = `inbox i FORCE INDEX (ix_inbox_state) JOIN messages m ON m.msg_id = i.msg_id
+  WHERE i.user_id = ? AND i.state = ${INBOX_STATE.pending} AND i.position > ? AND i.expires_at > ?`;
+/** The limit is the parameter. */
+const IN_ORDER = 'ORDER BY i.position LIMIT ?';
 
 export class InboxPages {
   constructor(private readonly db: Database) {}
@@ -56,7 +63,10 @@ export class InboxPages {
     return countOf((await this.counts(userId, now))[0]);
   }
 
-  /** {@link page} and {@link count} in one statement when there are messages: pages are asked for all the time. */
+  /**
+   * {@link page} and {@link count} in one statement when there are messages: pages are asked for all the
+   * time. Which are being deleted is asked row by row only of whom the count says that there are any.
+   */
   async look(
     userId: string,
     afterPosition: number,
@@ -64,19 +74,21 @@ export class InboxPages {
     now: number,
   ): Promise<InboxLook> {
     const rows = await this.db.selectPrepared<PageRow & CountRow>(
-      `SELECT STRAIGHT_JOIN ${COUNTS}, i.position, ${MESSAGE_COLUMNS} FROM ${PAGE}`,
-      [...[userId, userId, now, userId], ...[userId, afterPosition, now, limit + 1]],
+      `SELECT STRAIGHT_JOIN ${COUNTS}, i.position, ${MESSAGE_COLUMNS} FROM ${AFTER} ${IN_ORDER}`,
+      [...countValues(userId, now), ...[userId, afterPosition, now, limit + 1]],
     );
     const [counts] = rows.length > 0 ? rows : await this.counts(userId, now);
+    const isWhole = (counts?.inRemoval ?? 0) === 0;
+    const page = isWhole ? pageOf(rows, limit) : await this.page(userId, afterPosition, limit, now);
     return {
-      ...pageOf(rows, limit),
+      ...page,
       ...countOf(counts),
       readsLogs: counts?.readsLogs === 1,
     };
   }
 
   private counts(userId: string, now: number): Promise<CountRow[]> {
-    return this.db.selectPrepared(`SELECT ${COUNTS}`, [userId, userId, now, userId]);
+    return this.db.selectPrepared(`SELECT ${COUNTS}`, countValues(userId, now));
   }
 
   /** The place of a message in the inbox, whatever has become of it since; `undefined`: never there. */
@@ -96,7 +108,8 @@ export class InboxPages {
     now: number,
   ): Promise<InboxPage> {
     const rows = await this.db.selectPrepared<PageRow>(
-      `SELECT STRAIGHT_JOIN i.position, ${MESSAGE_COLUMNS} FROM ${PAGE}`,
+      `SELECT STRAIGHT_JOIN i.position, ${MESSAGE_COLUMNS} FROM ${AFTER}
+         AND ${notInRemoval('i.msg_id')} ${IN_ORDER}`,
       [userId, afterPosition, now, limit + 1],
     );
     return pageOf(rows, limit);
@@ -121,7 +134,7 @@ export class InboxPages {
     const [row] = await this.db.select<{ timestamp: number }>(
       `SELECT STRAIGHT_JOIN m.timestamp
        FROM inbox i FORCE INDEX (ix_inbox_expiry) JOIN messages m ON m.msg_id = i.msg_id
-       WHERE i.user_id = ? AND i.state = ? AND i.expires_at > ?
+       WHERE i.user_id = ? AND i.state = ? AND i.expires_at > ? AND ${notInRemoval('i.msg_id')}
        ORDER BY i.expires_at ${order} LIMIT 1`,
       [userId, INBOX_STATE.pending, now],
     );
@@ -129,9 +142,13 @@ export class InboxPages {
   }
 }
 
+function countValues(userId: string, now: number): (string | number)[] {
+  return [userId, userId, now, userId, now, userId];
+}
+
 function countOf(row: CountRow | undefined): InboxCount {
-  const overdue = row?.overdue ?? 0;
-  return { waiting: Math.max(0, (row?.pending ?? 0) - overdue), overdue };
+  const { pending, overdue, inRemoval } = { pending: 0, overdue: 0, inRemoval: 0, ...row };
+  return { waiting: Math.max(0, (pending ?? 0) - overdue - inRemoval), overdue };
 }
 
 /** Of the rows of a page and the one after it. */

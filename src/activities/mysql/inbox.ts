@@ -3,6 +3,7 @@ import { inSequenceOrder } from '../../domain/inbox';
 import type { Delivery, InboxItem, Stay } from '../../domain/inbox';
 import { chunks, MAX_ROWS } from './chunks';
 import type { Database, Queryable } from './database';
+import { notInRemoval } from './erased-messages';
 import { MESSAGE_COLUMNS, noteDeliveries, toMessage } from './message-rows';
 import type { MessageRow } from './message-rows';
 import { INBOX_STATE } from './message-store';
@@ -22,13 +23,17 @@ export interface InboxDelivery extends Delivery {
 export class Inbox {
   constructor(private readonly db: Database) {}
 
-  /** The first `limit` pending messages, each conversation's in sequence order. */
-  async readPending(userId: string, limit: number): Promise<InboxItem[]> {
+  /**
+   * The first `limit` pending messages, each conversation's in sequence order; none past its time, though
+   * nobody may have put it aside yet, and none that is being deleted.
+   */
+  async readPending(userId: string, limit: number, now: number): Promise<InboxItem[]> {
     const rows = await this.db.select<MessageRow & { position: number }>(
-      `SELECT i.position, ${MESSAGE_COLUMNS}
-       FROM inbox i JOIN messages m ON m.msg_id = i.msg_id
-       WHERE i.user_id = ? AND i.state = ? ORDER BY i.position LIMIT ?`,
-      [userId, INBOX_STATE.pending, Math.min(limit, MAX_ROWS)],
+      `SELECT STRAIGHT_JOIN i.position, ${MESSAGE_COLUMNS}
+       FROM inbox i FORCE INDEX (ix_inbox_state) JOIN messages m ON m.msg_id = i.msg_id
+       WHERE i.user_id = ? AND i.state = ? AND i.expires_at > ? AND ${notInRemoval('i.msg_id')}
+       ORDER BY i.position LIMIT ?`,
+      [userId, INBOX_STATE.pending, now, Math.min(limit, MAX_ROWS)],
     );
     return inSequenceOrder(
       rows.map((row) => ({ position: row.position, message: toMessage(row) })),

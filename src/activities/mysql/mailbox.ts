@@ -16,8 +16,8 @@ export class Mailbox {
   ) {}
 
   /** The first `limit` messages that wait, each conversation's in sequence order. */
-  async readPending(userId: string, limit: number): Promise<InboxItem[]> {
-    const rows = await this.inbox.readPending(userId, limit);
+  async readPending(userId: string, limit: number, now: number): Promise<InboxItem[]> {
+    const rows = await this.inbox.readPending(userId, limit, now);
     if (rows.length >= limit) return rows;
     return [...rows, ...(await this.unread.readPending(userId, limit - rows.length))];
   }

@@ -93,6 +93,27 @@ export class ReceiptLog {
     });
   }
 
+  /**
+   * Of receipts that are about to be published, the first of each reader and message, unless one of them
+   * was published before: a sender hears once that somebody has read it, not once for each of their devices.
+   */
+  async firstOfReaders(receipts: readonly UnpublishedReceipt[]): Promise<UnpublishedReceipt[]> {
+    const known = new Set<string>();
+    for (const piece of chunks(receipts)) {
+      const rows = await this.db.select<{ msgId: string; readerId: string }>(
+        `SELECT msg_id AS msgId, reader_id AS readerId
+         FROM read_receipts FORCE INDEX (uk_read_receipts_reader)
+         WHERE (msg_id, reader_id) IN (?) AND published_at IS NOT NULL`,
+        [piece.map(({ msgId, readerId }) => [msgId, readerId])],
+      );
+      for (const row of rows) known.add(readingOf(row));
+    }
+    return receipts.filter((receipt) => {
+      const reading = readingOf(receipt);
+      return !known.has(reading) && known.add(reading);
+    });
+  }
+
   /** Makes the summaries of these messages anew from all of their receipts; they only grow. */
   async summarize(msgIds: readonly string[]): Promise<void> {
     for (const piece of await inPieces(this.db, msgIds)) {
@@ -122,6 +143,11 @@ export class ReceiptLog {
     );
     return rows.map((row) => row.sender_id);
   }
+}
+
+/** That a user has read a message, on whatever device; no id contains `/`. */
+function readingOf({ msgId, readerId }: Pick<Receipt, 'msgId' | 'readerId'>): string {
+  return `${msgId}/${readerId}`;
 }
 
 /**

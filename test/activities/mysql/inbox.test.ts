@@ -28,17 +28,17 @@ describe('the inbox', () => {
   it('counts a message marked twice once', async () => {
     const userId = unique('user');
     await store.storeOffline(series(5, userId));
-    const items = marks(await inbox.readPending(userId, 3));
+    const items = marks(await inbox.readPending(userId, 3, Date.now()));
     expect(await inbox.markDelivered(userId, items)).toBe(3);
     expect(await inbox.markDelivered(userId, items)).toBe(0);
     expect(await inbox.pendingCount(userId)).toBe(2);
-    expect(await inbox.readPending(userId, 10)).toHaveLength(2);
+    expect(await inbox.readPending(userId, 10, Date.now())).toHaveLength(2);
   });
 
   it('keeps the count exact while messages come and are marked at once', async () => {
     const userId = unique('user');
     await store.storeOffline(series(50, userId));
-    const items = marks(await inbox.readPending(userId, 50));
+    const items = marks(await inbox.readPending(userId, 50, Date.now()));
     await Promise.all([
       ...Array.from({ length: 10 }, () => store.storeOffline(series(5, userId))),
       ...Array.from({ length: 10 }, (_, i) =>
@@ -60,7 +60,7 @@ describe('the inbox', () => {
       offline({ recipientId: userId, senderId, sequenceNumber });
     const other = offline({ recipientId: userId, sequenceNumber: 9 });
     await store.storeOffline([numbered(2), other, numbered(3), numbered(1)]);
-    const items = await inbox.readPending(userId, 10);
+    const items = await inbox.readPending(userId, 10, Date.now());
     expect(items.map((i) => i.message.sequenceNumber)).toEqual([1, 9, 2, 3]);
     expect(items.map((i) => i.position)).toEqual([4, 2, 1, 3]);
   });
@@ -72,6 +72,19 @@ describe('the inbox', () => {
     expect(await inbox.expire(userId, Date.now())).toBe(1);
     expect(await inbox.pendingCount(userId)).toBe(1);
     expect(await store.findStatus(old.message.msgId)).toMatchObject({ status: 'failed' });
+  });
+
+  it('hands out nothing past its time, however much of it nobody has put aside yet', async () => {
+    const userId = unique('user');
+    const old = series(510, userId).map(({ message, recipients }) => ({
+      message: { ...message, acceptedAt: 1_000 },
+      recipients,
+    }));
+    const fresh = offline({ recipientId: userId });
+    await store.storeOffline([...old, fresh]);
+    await inbox.expire(userId, Date.now());
+    const items = await inbox.readPending(userId, 100, Date.now());
+    expect(items.map((item) => item.message.msgId)).toEqual([fresh.message.msgId]);
   });
 
   it('names those who have messages waiting, for the sweep by page and not after a fresh failure', async () => {
@@ -88,7 +101,7 @@ describe('the inbox', () => {
     const later = await inbox.sweepPage(users[0]!, 1_000_001, 1);
     expect(later).toEqual([{ userId: users[1], pending: 1 }]);
 
-    await inbox.markDelivered(users[1]!, marks(await inbox.readPending(users[1]!, 1)));
+    await inbox.markDelivered(users[1]!, marks(await inbox.readPending(users[1]!, 1, Date.now())));
     const [head] = await db.select('SELECT failed_at FROM inbox_heads WHERE user_id = ?', [
       users[1],
     ]);

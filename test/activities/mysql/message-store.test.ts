@@ -28,7 +28,7 @@ describe('the message store', () => {
     expect(first.newRows.get(userId)).toBe(20);
     expect(second.newRows.size).toBe(0);
     expect(await inbox.pendingCount(userId)).toBe(20);
-    expect((await inbox.readPending(userId, 100)).map((i) => i.message.msgId)).toEqual(
+    expect((await inbox.readPending(userId, 100, Date.now())).map((i) => i.message.msgId)).toEqual(
       records.map((r) => r.message.msgId),
     );
   });
@@ -69,7 +69,7 @@ describe('the message store', () => {
     const recipients = Array.from({ length: 1_200 }, () => unique('user'));
     const { newRows } = await store.storeOffline([{ message: rest, recipients }]);
     expect(newRows.size).toBe(1_200);
-    const [item] = await inbox.readPending(recipients[7]!, 10);
+    const [item] = await inbox.readPending(recipients[7]!, 10, Date.now());
     expect(item?.message).toEqual(rest);
   });
 
@@ -80,7 +80,7 @@ describe('the message store', () => {
     expect([...conflicting]).toEqual([other]);
     expect([...newRows.keys()]).toEqual([mine.message.recipientId]);
     expect((await store.storeOffline([other])).conflicting.size).toBe(1);
-    expect(await inbox.readPending(other.message.recipientId, 10)).toEqual([]);
+    expect(await inbox.readPending(other.message.recipientId, 10, Date.now())).toEqual([]);
     expect((await store.storeDelivered([delivered(other.message)])).size).toBe(1);
   });
 
