@@ -311,11 +311,8 @@ describe('retention', () => {
     ]);
     await purge();
     expect(await left()).toEqual([toGroup.msgId]);
-    await db.execute('INSERT INTO group_reads VALUES (?, ?, ?)', [
-      reader,
-      group,
-      toGroup.sequenceNumber,
-    ]);
+    const seen = [reader, group, toGroup.sequenceNumber];
+    await db.execute('INSERT INTO group_reads VALUES (?, ?, ?)', seen);
     await purge();
     expect(await left()).toEqual([]);
   });
