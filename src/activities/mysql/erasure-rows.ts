@@ -19,7 +19,7 @@ export interface UserTraces {
   /** Sent by them, and not erased yet. */
   readonly messages: number;
   readonly inboxRows: number;
-  /** Given by them. */
+  /** Given by them, and by others on their messages. */
   readonly receipts: number;
   /** Stays in large groups, and how far they read in groups. */
   readonly groupRows: number;
@@ -51,7 +51,8 @@ export class ErasureRows {
       keys: await count('user_keys WHERE user_id = ?'),
       messages: await this.countMessages(userId),
       inboxRows: await count('inbox WHERE user_id = ?'),
-      receipts: await count('read_receipts WHERE reader_id = ?'),
+      receipts:
+        (await count('read_receipts WHERE reader_id = ?')) + (await this.countReceived(userId)),
       groupRows:
         (await count('group_memberships WHERE user_id = ?')) +
         (await count('group_reads WHERE user_id = ?')),
@@ -124,29 +125,12 @@ export class ErasureRows {
     });
   }
 
-  /** Removes a batch of the receipts they gave and makes anew what those came to; false when none is left. */
+  /** Removes a batch of the receipts they gave, then of those on their messages; false when none is left. */
   async eraseReceipts(userId: string): Promise<boolean> {
-    return this.db.transaction(async (tx) => {
-      const rows = await tx.select<{ id: number; msg_id: string }>(
-        `SELECT id, msg_id FROM read_receipts WHERE reader_id = ? ORDER BY id LIMIT ${ERASE_BATCH}`,
-        [userId],
-      );
-      if (rows.length === 0) {
-        await tx.execute('DELETE FROM receipt_publications WHERE sender_id = ?', [userId]);
-        return false;
-      }
-      const msgIds = [...new Set(rows.map((row) => row.msg_id))].sort(compare);
-      await tx.execute('DELETE FROM read_receipts WHERE id IN (?)', [rows.map((row) => row.id)]);
-      await tx.execute('DELETE FROM read_summaries WHERE msg_id IN (?)', [msgIds]);
-      await summarize(tx, msgIds);
-      await tx.execute(
-        `UPDATE messages SET read_at =
-           (SELECT MIN(r.read_at) FROM read_receipts r WHERE r.msg_id = messages.msg_id)
-         WHERE msg_id IN (?)`,
-        [msgIds],
-      );
-      return true;
-    });
+    if (await this.eraseGiven(userId)) return true;
+    if (await this.eraseReceived(userId)) return true;
+    await this.db.execute('DELETE FROM receipt_publications WHERE sender_id = ?', [userId]);
+    return false;
   }
 
   /** Takes their devices off a batch of the messages they were sent; returns where the next begins. */
@@ -176,6 +160,47 @@ export class ErasureRows {
     return removed > 0;
   }
 
+  /** What the receipts came to is made anew from those of others. */
+  private async eraseGiven(userId: string): Promise<boolean> {
+    return this.db.transaction(async (tx) => {
+      const rows = await tx.select<{ id: number; msg_id: string }>(
+        `SELECT id, msg_id FROM read_receipts WHERE reader_id = ? ORDER BY id LIMIT ${ERASE_BATCH}`,
+        [userId],
+      );
+      if (rows.length === 0) return false;
+      const msgIds = [...new Set(rows.map((row) => row.msg_id))].sort(compare);
+      await tx.execute('DELETE FROM read_receipts WHERE id IN (?)', [rows.map((row) => row.id)]);
+      await tx.execute('DELETE FROM read_summaries WHERE msg_id IN (?)', [msgIds]);
+      await summarize(tx, msgIds);
+      await tx.execute(
+        `UPDATE messages SET read_at =
+           (SELECT MIN(r.read_at) FROM read_receipts r WHERE r.msg_id = messages.msg_id)
+         WHERE msg_id IN (?)`,
+        [msgIds],
+      );
+      return true;
+    });
+  }
+
+  /**
+   * Those on messages that are erased already too: a receipt may have been under way, or have come for a
+   * message that was never stored.
+   */
+  private async eraseReceived(userId: string): Promise<boolean> {
+    return this.db.transaction(async (tx) => {
+      const rows = await tx.select<{ id: number; msg_id: string }>(
+        `SELECT id, msg_id FROM read_receipts FORCE INDEX (ix_read_receipts_by_sender)
+         WHERE sender_id = ? ORDER BY id LIMIT ${ERASE_BATCH}`,
+        [userId],
+      );
+      if (rows.length === 0) return false;
+      const msgIds = [...new Set(rows.map((row) => row.msg_id))].sort(compare);
+      await tx.execute('DELETE FROM read_receipts WHERE id IN (?)', [rows.map((row) => row.id)]);
+      await tx.execute('DELETE FROM read_summaries WHERE msg_id IN (?)', [msgIds]);
+      return true;
+    });
+  }
+
   private async messagesAfter(
     userId: string,
     afterId: number,
@@ -187,6 +212,22 @@ export class ErasureRows {
        WHERE sender_id = ? AND id > ? ORDER BY id LIMIT ?`,
       [userId, afterId, limit],
     );
+  }
+
+  /** In pages: those who read one's groups leave millions. */
+  private async countReceived(userId: string): Promise<number> {
+    let count = 0;
+    for (let after = 0; ;) {
+      const [page] = await this.db.select<{ n: number; last: number | null }>(
+        `SELECT COUNT(*) AS n, MAX(id) AS last FROM (
+           SELECT id FROM read_receipts FORCE INDEX (ix_read_receipts_by_sender)
+           WHERE sender_id = ? AND id > ? ORDER BY id LIMIT ${COUNT_PAGE}) AS page`,
+        [userId, after],
+      );
+      count += page?.n ?? 0;
+      if (!page || page.n < COUNT_PAGE) return count;
+      after = page.last ?? after;
+    }
   }
 
   private async countMessages(userId: string): Promise<number> {
