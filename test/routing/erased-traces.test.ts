@@ -83,6 +83,37 @@ describe('of a user who is erased', () => {
     expect(await readersOf(other.msgId)).toHaveLength(1);
   });
 
+  it('no devices are stored with records of what they were sent that come late or again', async () => {
+    const [alice, bob] = [unique('alice'), unique('bob')];
+    const before = delivered({ senderId: bob, recipientId: alice }, 500, ['alices-phone']);
+    await store.storeDelivered([before]);
+    await rows.markAndDestroyKeys(alice);
+    await rows.eraseDevices(alice, 0);
+    const late = delivered({ senderId: bob, recipientId: alice }, 600, ['alices-phone']);
+    const toBob = delivered({ senderId: alice, recipientId: bob });
+    const answer = delivered({ senderId: unique('carol'), recipientId: bob }, 700, ['bobs-phone']);
+    const taken = delivered({ ...late.message, senderId: unique('dave') });
+    const entries = [{ ...before, devices: ['alices-tablet'] }, late, toBob, answer, taken];
+    const conflicting = await store.storeDelivered(entries);
+    // The very entries, by which whoever gave them knows them again.
+    expect([...conflicting]).toEqual([taken]);
+    expect(conflicting.has(taken)).toBe(true);
+    for (const [entry, deliveredAt] of [
+      [before, 500],
+      [late, 600],
+    ] as const) {
+      expect(await store.findStatus(entry.message.msgId)).toMatchObject({
+        status: 'delivered',
+        deliveredAt,
+        deliveredDevices: [],
+      });
+    }
+    expect(await store.findStatus(answer.message.msgId)).toMatchObject({
+      deliveredDevices: ['bobs-phone'],
+    });
+    expect(await store.findStatus(toBob.message.msgId)).toBeUndefined();
+  });
+
   it('no sum of receipts stays that was being made while these were removed', async () => {
     const [alice, bob] = [unique('alice'), unique('bob')];
     const toBob = message({ senderId: alice, recipientId: bob });
