@@ -125,6 +125,23 @@ export interface GdprRecord {
   readonly steps: readonly GdprStep[];
 }
 
+/**
+ * The actor of what the service writes into the audit log by itself: how a job ended. It is also a valid
+ * user id, so the entry's key tells the two apart; no key of an entry that a person caused ends like it.
+ */
+const SERVICE = 'system';
+const END_OF_JOB = '/end';
+
+/** What names the entry about the end of a job. */
+export function endOfJob(jobId: string): { readonly actor: string; readonly entryKey: string } {
+  return { actor: SERVICE, entryKey: `${jobId}${END_OF_JOB}` };
+}
+
+/** Whether the service wrote an entry of the audit log by itself, and no user of that name caused it. */
+export function isByService(entry: { readonly actor: string; readonly entryKey: string }): boolean {
+  return entry.actor === SERVICE && entry.entryKey.endsWith(END_OF_JOB);
+}
+
 /** The activities that each of the workflows calls. */
 export interface GdprJobActivities {
   /** Writes down how far the job is. */

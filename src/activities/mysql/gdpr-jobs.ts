@@ -1,5 +1,6 @@
 /** Requests about personal data in MySQL: written down before a workflow is asked to do anything. */
 import { createHash, randomUUID } from 'node:crypto';
+import { endOfJob } from '../../domain/gdpr';
 import type {
   GdprExpiry,
   GdprInput,
@@ -158,8 +159,7 @@ export class GdprJobs {
       );
       const counts = Object.fromEntries(steps.map((step) => [step.name, step.counts]));
       const details = { job_id: jobId, counts, expires, ...(reason && { reason }) };
-      const event = { ...audit, actor: 'system', outcome: state, details };
-      await appendAudit(tx, { ...event, entryKey: `${jobId}/end` }, now);
+      await appendAudit(tx, { ...audit, ...endOfJob(jobId), outcome: state, details }, now);
       return true;
     });
   }
