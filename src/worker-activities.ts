@@ -59,6 +59,7 @@ export function createWorkerActivities(
       delivery: new InboxDelivery({
         ...parts,
         erased: parts.erasedMessages,
+        erasedUsers: parts.erased,
         content: parts.encryption.content,
         now: Date.now,
       }),

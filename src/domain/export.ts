@@ -86,8 +86,7 @@ export function wireReceipt(type: 'given' | 'received', receipt: Receipt): objec
   };
 }
 
-/** Actors of the audit log as an export shows them, beside the user. */
-const SYSTEM = 'system';
+/** Who of the staff acted, as an export shows them. */
 const STAFF = 'compliance';
 
 /** An entry of the audit log that names the user; times are unix ms. */
@@ -95,6 +94,7 @@ export interface AuditRecord {
   readonly seq: number;
   readonly at: number;
   readonly actor: string;
+  readonly actorKind: 'user' | 'service';
   readonly action: string;
   readonly subjectKind: string;
   readonly subjectId: string;
@@ -103,11 +103,12 @@ export interface AuditRecord {
 
 /** Who of the staff has asked is not told to the user, as it is not by jobs. */
 export function wireAudit(entry: AuditRecord, userId: string): object {
-  const isKnown = entry.actor === userId || entry.actor === SYSTEM;
+  const isStaff = entry.actorKind === 'user' && entry.actor !== userId;
   return {
     seq: entry.seq,
     at: entry.at,
-    actor: isKnown ? entry.actor : STAFF,
+    actor: isStaff ? STAFF : entry.actor,
+    actor_kind: isStaff ? STAFF : entry.actorKind,
     action: entry.action,
     subject_kind: entry.subjectKind,
     subject_id: entry.subjectId,

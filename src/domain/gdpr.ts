@@ -64,6 +64,15 @@ export interface GdprInput {
   readonly messageId?: string;
   /** Steps of the runs before, when the workflow continues as new. */
   readonly soFar?: readonly GdprStep[];
+  /** How the job ends, when the runs before could not write that down. */
+  readonly ending?: GdprEnding;
+}
+
+/** An end before the work was done; it is never worked on again. */
+export interface GdprEnding {
+  readonly state: Exclude<GdprEnd, 'done'>;
+  /** The type of the failure, if it failed. */
+  readonly reason?: string;
 }
 
 /** What the `status` query answers. */
@@ -107,17 +116,40 @@ export async function ofSystem<T>(system: GdprSystem, work: Promise<T>): Promise
 /** Type of the failure by which a legal hold ends a job as `blocked`. */
 export const LEGAL_HOLD = 'LegalHold';
 
+/** Type of the failure that says that a job cannot end as canceled, for it has begun to destroy. */
+export const BEGUN = 'Begun';
+
 export interface GdprRecord {
   readonly jobId: string;
   readonly state: GdprState;
   readonly steps: readonly GdprStep[];
 }
 
+/**
+ * The actor of what the service writes into the audit log by itself: how a job ended. It is also a valid
+ * user id, so the entry's key tells the two apart; no key of an entry that a person caused ends like it.
+ */
+const SERVICE = 'system';
+const END_OF_JOB = '/end';
+
+/** What names the entry about the end of a job. */
+export function endOfJob(jobId: string): { readonly actor: string; readonly entryKey: string } {
+  return { actor: SERVICE, entryKey: `${jobId}${END_OF_JOB}` };
+}
+
+/** Whether the service wrote an entry of the audit log by itself, and no user of that name caused it. */
+export function isByService(entry: { readonly actor: string; readonly entryKey: string }): boolean {
+  return entry.actor === SERVICE && entry.entryKey.endsWith(END_OF_JOB);
+}
+
 /** The activities that each of the workflows calls. */
 export interface GdprJobActivities {
   /** Writes down how far the job is. */
   recordGdprJob(record: GdprRecord): Promise<void>;
-  /** Ends the job and says so in the audit log. `reason`: the type of the failure, if it failed. */
+  /**
+   * Ends the job and says so in the audit log. `reason`: the type of the failure, if it failed. Fails with
+   * the type `Begun` when it is to end as canceled and has listed a message as erased.
+   */
   finishGdprJob(proof: GdprProof & { readonly reason?: string }): Promise<void>;
   /** Starts the workflows of jobs that have none, a page of them. */
   sweepGdprJobs(input: { after: string }): Promise<GdprSweepPage>;

@@ -37,10 +37,11 @@ export class MessageDeletion {
     return (await this.deps.holds.active()).covers(place);
   }
 
-  async listErased({ messageId, jobId }: DeleteInput): Promise<GdprCounts> {
+  /** `undefined` when the job has ended as canceled. */
+  async listErased({ messageId, jobId }: DeleteInput): Promise<GdprCounts | undefined> {
     const until = this.deps.now() + ERASED_FOR_MS;
-    await this.deps.erased.add(messageId, jobId, until);
-    return { listed: 1, listed_until: until };
+    const isListed = await this.deps.erased.add(messageId, jobId, until);
+    return isListed ? { listed: 1, listed_until: until } : undefined;
   }
 
   async forgetInRedis({ messageId }: DeleteInput): Promise<GdprCounts> {

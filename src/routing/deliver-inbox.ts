@@ -10,6 +10,7 @@ import type { Mailbox } from '../activities/mysql/mailbox';
 import type { InboxCounts } from '../activities/redis/inbox-counts';
 import { sleep } from '../activities/sleep';
 import type { MessageStates } from '../activities/redis/message-states';
+import type { ErasedView } from '../domain/erasure';
 import type { InboxItem } from '../domain/inbox';
 import type { PageOutcome, PageResult } from '../domain/delivery';
 import { UNREADABLE_TYPE } from '../domain/encryption';
@@ -44,6 +45,7 @@ export interface DeliverInboxDeps {
   readonly states: Pick<MessageStates, 'markDelivered'>;
   readonly counts: Pick<InboxCounts, 'set'>;
   readonly erased: Pick<ErasedMessages, 'among'>;
+  readonly erasedUsers: Pick<ErasedView, 'has'>;
   readonly now: () => number;
   readonly metrics: Metrics;
   readonly log: Logger;
@@ -82,8 +84,8 @@ export class InboxDelivery {
     cancelled: AbortSignal,
     pushMs: number,
   ): Promise<PageResult> {
-    const { mailbox, now } = this.deps;
-    if (!(await this.isPresent(userId))) {
+    const { mailbox, erasedUsers, now } = this.deps;
+    if (erasedUsers.has(userId) || !(await this.isPresent(userId))) {
       return { outcome: 'absent', delivered: 0, pending: (await mailbox.pending(userId)).total };
     }
     await mailbox.noteAppeared(userId, now());
@@ -117,11 +119,12 @@ export class InboxDelivery {
     cancelled: AbortSignal,
     until: number,
   ): Promise<PageOutcome> {
-    const { now } = this.deps;
+    const { erasedUsers, now } = this.deps;
     let erased: ReadonlySet<string> = new Set();
     let asked = now();
     for (const item of items) {
       if (cancelled.aborted || now() > until) return 'more';
+      if (erasedUsers.has(userId)) return 'absent';
       if (now() - asked > BELIEVED_MS) {
         erased = await this.deps.erased.among(items.map(({ message }) => message.msgId));
         asked = now();
@@ -130,7 +133,10 @@ export class InboxDelivery {
       // Asked for each message, from memory mostly: devices come and go while a page is pushed.
       const { devices } = await this.deps.presence.lookup(userId);
       if (devices.length === 0) return 'absent';
-      const reached = await this.deps.pusher.push(pushedMessage(item, userId), devices);
+      const message = erasedUsers.has(item.message.senderId)
+        ? withoutContent(item.message)
+        : item.message;
+      const reached = await this.deps.pusher.push(pushedMessage(message, userId), devices);
       if (reached.length === 0) return (await this.isPresent(userId)) ? 'unreachable' : 'absent';
       marker.add({
         position: item.position,
@@ -154,10 +160,12 @@ export class InboxDelivery {
   }
 }
 
-function pushedMessage(
-  { message }: OpenedItem,
-  recipientId: string,
-): Parameters<Pusher['push']>[0] {
+/** As a message is left of a sender who was erased: its place is shown, and waits for nobody. */
+function withoutContent(message: OpenedMessage): OpenedMessage {
+  return { ...message, content: '', metadata: {}, unreadable: 'erased' };
+}
+
+function pushedMessage(message: OpenedMessage, recipientId: string): Parameters<Pusher['push']>[0] {
   return {
     msgId: message.msgId,
     recipientId,

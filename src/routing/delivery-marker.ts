@@ -23,7 +23,7 @@ export class DeliveryMarker {
     private readonly userId: string,
     private readonly deps: Pick<
       DeliverInboxDeps,
-      'mailbox' | 'states' | 'counts' | 'now' | 'metrics' | 'log'
+      'mailbox' | 'states' | 'counts' | 'erasedUsers' | 'now' | 'metrics' | 'log'
     >,
   ) {
     this.queue = new Coalescer({
@@ -71,10 +71,18 @@ export class DeliveryMarker {
 
   private async mark(items: readonly InboxDelivery[]): Promise<void> {
     const { mailbox, states, metrics } = this.deps;
-    const changed = await this.patiently(() => mailbox.markDelivered(this.userId, items));
+    const changed = await this.patiently(() =>
+      mailbox.markDelivered(this.userId, this.toKeep(items)),
+    );
     this.count += changed;
     metrics.deliveries.inc(changed);
-    await this.bestEffort('states', () => states.markDelivered(items));
+    await this.bestEffort('states', () => states.markDelivered(this.toKeep(items)));
+  }
+
+  /** Of a user who was erased meanwhile no devices are written down. */
+  private toKeep(items: readonly InboxDelivery[]): readonly InboxDelivery[] {
+    if (!this.deps.erasedUsers.has(this.userId)) return items;
+    return items.map((item) => ({ ...item, devices: [] }));
   }
 
   private async patiently<T>(work: () => Promise<T>): Promise<T> {

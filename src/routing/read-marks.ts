@@ -3,6 +3,7 @@ import type { Conversations, UnreadMessage } from '../activities/mysql/conversat
 import type { ReadReceipts, Recorded } from '../activities/mysql/read-receipts';
 import type { InboxCounts } from '../activities/redis/inbox-counts';
 import type { MessageStates } from '../activities/redis/message-states';
+import type { ErasedView } from '../domain/erasure';
 import { messageOf } from '../domain/errors';
 import { believableReadTime } from '../domain/receipts';
 import type { MessageFacts, Receipt } from '../domain/receipts';
@@ -18,6 +19,7 @@ export interface ReadMarksDeps {
   readonly messages: Pick<MessageAccess, 'find' | 'received'>;
   readonly states: Pick<MessageStates, 'markRead'>;
   readonly counts: Pick<InboxCounts, 'subtract'>;
+  readonly erased: Pick<ErasedView, 'has'>;
   /** Makes the sender hear of their receipts soon. Never throws. */
   readonly wake: (senderId: string) => void;
   readonly now: () => number;
@@ -51,9 +53,11 @@ export class ReadMarks {
 
   /** Marks one message as read by one who received it. */
   async message(readerId: string, msgId: string, mark: ReadMark): Promise<MarkOutcome> {
-    const { messages } = this.deps;
+    const { messages, erased } = this.deps;
     const facts = await messages.find(msgId);
-    if (!facts || !(await messages.received(readerId, facts))) return 'unknown';
+    // Redis may know a message for hours that MySQL shows no more.
+    if (!facts || erased.has(facts.senderId)) return 'unknown';
+    if (!(await messages.received(readerId, facts))) return 'unknown';
     if (facts.senderId === readerId) return 'own';
     const receipt = this.receiptOf(readerId, facts, mark);
     const recorded = await writing(this.deps.receipts.record(receipt));
@@ -114,9 +118,11 @@ export class ReadMarks {
 
   /** What others are told. None of it is needed for the receipt to be safe. */
   private async follow(receipts: readonly Receipt[], recorded: readonly Recorded[]): Promise<void> {
-    const { states, counts, wake, metrics, log } = this.deps;
+    const { states, counts, erased, wake, metrics, log } = this.deps;
     metrics.readReceipts.inc(receipts.length);
-    for (const senderId of new Set(receipts.map((receipt) => receipt.senderId))) wake(senderId);
+    for (const senderId of new Set(receipts.map((receipt) => receipt.senderId))) {
+      if (!erased.has(senderId)) wake(senderId);
+    }
     const waited = recorded.filter((one) => one.waited).length;
     const [reader] = receipts;
     try {

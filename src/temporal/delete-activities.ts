@@ -26,7 +26,9 @@ export function createDeleteActivities(
       if (await deletion.isHeld(input)) {
         throw ApplicationFailure.nonRetryable('a legal hold forbids it', LEGAL_HOLD);
       }
-      return deletion.listErased(input);
+      const counts = await deletion.listErased(input);
+      if (!counts) throw ApplicationFailure.nonRetryable('the job was canceled', 'JobCanceled');
+      return counts;
     }),
     forgetInRedis: run('redis', (input) => deletion.forgetInRedis(input)),
     removeContent: run('mysql', ({ messageId }) => removal.removeContent(messageId)),

@@ -3,7 +3,7 @@ import { activityInfo, ApplicationFailure } from '@temporalio/activity';
 import { mysqlRefuses } from '../activities/mysql/database';
 import type { GdprJobs } from '../activities/mysql/gdpr-jobs';
 import { redisRefuses } from '../activities/redis/connection';
-import { STEP_FAILS, SYSTEM_AWAY, SystemAwayError } from '../domain/gdpr';
+import { BEGUN, STEP_FAILS, SYSTEM_AWAY, SystemAwayError } from '../domain/gdpr';
 import type { GdprJobActivities, GdprSystem } from '../domain/gdpr';
 import type { Logger } from '../logger';
 import { sweepGdprJobs } from '../routing/sweep-gdpr';
@@ -19,7 +19,11 @@ export function createGdprActivities(deps: GdprActivityDeps): GdprJobActivities 
   const inMysql = <T>(work: () => Promise<T>): Promise<T> => inSystem('mysql', deps.log, work);
   return {
     recordGdprJob: (record) => inMysql(() => deps.jobs.record(record)),
-    finishGdprJob: (proof) => inMysql(() => deps.jobs.finish(proof)),
+    finishGdprJob: (proof) =>
+      inMysql(async () => {
+        if (await deps.jobs.finish(proof)) return;
+        throw ApplicationFailure.nonRetryable('it has begun to destroy', BEGUN);
+      }),
     sweepGdprJobs: ({ after }) => inMysql(() => sweepGdprJobs(deps, after)),
   };
 }

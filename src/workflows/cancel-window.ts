@@ -5,7 +5,7 @@
 import { CancellationScope } from '@temporalio/workflow';
 import type { GdprJob } from './gdpr-job';
 
-const TOO_LATE =
+export const TOO_LATE =
   'A cancellation came too late: what is destroyed is not brought back, so it goes on.';
 
 export class CancelWindow {

@@ -1,13 +1,16 @@
 /**
  * Deletes a message, from all systems or out of one recipient's view. The id is listed as erased before
  * anything else, so whatever stores, routes or replays it meanwhile drops it; after the content is gone
- * nothing can add a row to what the later steps remove. Until the id is listed it can be canceled.
+ * nothing can add a row to what the later steps remove. Until the id is listed it can be canceled; where
+ * a cancellation crosses the listing, the end that is written down decides: the id may have been listed
+ * although nobody heard of it, and what came for it since was dropped.
  */
 import { patched, proxyActivities } from '@temporalio/workflow';
-import type { GdprExpiry, GdprProof } from '../domain/gdpr';
+import { BEGUN } from '../domain/gdpr';
+import type { GdprCounts, GdprExpiry, GdprProof } from '../domain/gdpr';
 import type { DeleteActivities, DeleteInput } from '../domain/gdpr-delete';
-import { CancelWindow } from './cancel-window';
-import { runGdprJob, STEP_OPTIONS } from './gdpr-job';
+import { CancelWindow, TOO_LATE } from './cancel-window';
+import { failureOf, runGdprJob, STEP_OPTIONS } from './gdpr-job';
 import type { GdprJob } from './gdpr-job';
 
 const activities = proxyActivities<DeleteActivities>(STEP_OPTIONS);
@@ -18,19 +21,30 @@ export async function gdprDeleteMessage(input: DeleteInput): Promise<GdprProof> 
   if (forUser !== undefined) {
     return runGdprJob('delete', input, (job) => deleteForOne(job, { ...input, forUser }));
   }
-  return CancelWindow.around((window) =>
-    runGdprJob('delete', input, (job) => deleteForAll(job, input, window)),
-  );
+  return CancelWindow.around(async (window) => {
+    try {
+      return await runGdprJob('delete', input, async (job) => {
+        return deleteListed(job, input, await window.first(job, () => list(job, input)));
+      });
+    } catch (error) {
+      if (failureOf(error)?.type !== BEGUN) throw error;
+    }
+    return runGdprJob('delete', { ...input, ending: undefined }, async (job) => {
+      job.note(TOO_LATE);
+      return deleteListed(job, input, await list(job, input));
+    });
+  });
 }
 
-async function deleteForAll(
+function list(job: GdprJob, input: DeleteInput): Promise<GdprCounts> {
+  return job.step('erased_list', () => activities.listErased(input));
+}
+
+async function deleteListed(
   job: GdprJob,
   input: DeleteInput,
-  window: CancelWindow,
+  listed: GdprCounts,
 ): Promise<GdprExpiry[]> {
-  const listed = await window.first(job, () =>
-    job.step('erased_list', () => activities.listErased(input)),
-  );
   await job.step('redis', () => activities.forgetInRedis(input));
   await job.step('mysql_messages', () => activities.removeContent(input));
   if (patched('export-bundles')) {

@@ -7,6 +7,7 @@ import {
   ActivityFailure,
   ApplicationFailure,
   CancellationScope,
+  CancelledFailure,
   continueAsNew,
   defineQuery,
   isCancellation,
@@ -22,6 +23,7 @@ import { LEGAL_HOLD, STEP_FAILS, SYSTEM_AWAY } from '../domain/gdpr';
 import type {
   GdprCounts,
   GdprEnd,
+  GdprEnding,
   GdprExpiry,
   GdprInput,
   GdprJobActivities,
@@ -80,6 +82,7 @@ export async function runGdprJob(
   const job = new GdprJob(kind, input);
   job.label();
   try {
+    if (input.ending) throw failureFor(input.ending);
     await job.record();
     return await job.finish('done', await work(job));
   } catch (error) {
@@ -101,6 +104,7 @@ export class GdprJob {
   private state: GdprState = 'running';
   private recordedAt = 0;
   private remark = '';
+  private ending: GdprEnding | undefined;
   /** While the end cannot be written down. */
   private endWaits: Obstacle = {};
 
@@ -169,6 +173,7 @@ export class GdprJob {
     reason?: string,
   ): Promise<GdprProof> {
     const proof: GdprProof = { jobId: this.input.jobId, state, steps: [...this.steps], expires };
+    if (state !== 'done') this.ending = { state, reason };
     await this.patiently(
       () => finishGdprJob({ ...proof, reason }),
       (obstacle) => {
@@ -222,7 +227,7 @@ export class GdprJob {
       await this.record();
       await sleep(pause);
       if (workflowInfo().continueAsNewSuggested) {
-        await continueAsNew({ ...this.input, soFar: this.steps });
+        await continueAsNew({ ...this.input, soFar: this.steps, ending: this.ending });
       }
     }
   }
@@ -262,8 +267,15 @@ export class GdprJob {
   }
 }
 
+/** What ended a job in the runs before. */
+function failureFor({ state, reason }: GdprEnding): Error {
+  if (state === 'canceled') return new CancelledFailure('canceled in a run before');
+  const type = state === 'blocked' ? LEGAL_HOLD : reason;
+  return ApplicationFailure.nonRetryable('failed in a run before', type);
+}
+
 /** What an activity failed with, without what Temporal puts around it. */
-function failureOf(error: unknown): ApplicationFailure | undefined {
+export function failureOf(error: unknown): ApplicationFailure | undefined {
   const cause = error instanceof ActivityFailure ? error.cause : error;
   return cause instanceof ApplicationFailure ? cause : undefined;
 }

@@ -1,6 +1,8 @@
 /** Read receipts over HTTP: durable, once, first time first. */
 import type { Database } from '../../src/activities/mysql/database';
+import { ErasureRows } from '../../src/activities/mysql/erasure-rows';
 import { MessageStore } from '../../src/activities/mysql/message-store';
+import { ERASED_POLL_MS } from '../../src/domain/erasure';
 import { groupConversation } from '../../src/domain/ids';
 import { openDatabase } from '../support/mysql';
 import { unique } from '../support/ids';
@@ -8,6 +10,7 @@ import { message, offline, series } from '../support/records';
 import { RestClient } from '../support/rest-client';
 import { startSystem } from '../support/system';
 import type { TestSystem } from '../support/system';
+import { waitFor } from '../support/wait';
 
 describe('read receipts', () => {
   let system: TestSystem;
@@ -64,6 +67,18 @@ describe('read receipts', () => {
     await store.storeDelivered([{ message: late, deliveredAt: Date.now(), devices: ['phone'] }]);
     expect((await rest.get(bob, '/api/v1/messages/unread/count')).body.count).toBe(0);
     expect(await receiptsOf(alice, msgId)).toHaveLength(1);
+  });
+
+  test('of a message whose sender was erased are not taken, though Redis knows it for a while yet', async () => {
+    const [alice, bob, msgId] = [unique('alice'), unique('bob'), unique('msg')];
+    expect((await system.send(alice, bob, 'later', msgId)).status).toBe('offline');
+    await new ErasureRows(db, Date.now).markAndDestroyKeys(alice);
+    await waitFor('the server to know', 10 * ERASED_POLL_MS, async () => {
+      return (await system.send(alice, bob)).status === 'failed';
+    });
+    expect((await read(bob, msgId)).status).toBe(404);
+    const rows = await db.select('SELECT 1 FROM read_receipts WHERE sender_id = ?', [alice]);
+    expect(rows).toEqual([]);
   });
 
   test('of a message that waited are its delivery', async () => {

@@ -1,5 +1,6 @@
 import type { InboxDelivery as Mark } from '../../src/activities/mysql/inbox';
 import type { PushedMessage } from '../../src/activities/gateway/pusher';
+import { UNREADABLE_TYPE } from '../../src/domain/encryption';
 import type { InboxItem } from '../../src/domain/inbox';
 import { createLogger } from '../../src/logger';
 import { createMetrics } from '../../src/metrics';
@@ -13,8 +14,11 @@ const phone = { deviceId: 'phone', gateway: 'g:1', connectedAt: 1 };
 class World {
   readonly waiting: InboxItem[];
   readonly pushed: string[] = [];
+  readonly pushedContents: string[] = [];
   readonly marked: string[] = [];
+  readonly markedDevices = new Set<string>();
   readonly erased: string[] = [];
+  readonly erasedUsers = new Set<string>();
   mostUnmarked = 0;
   devices = [phone];
   /** Lookups that the registry cannot answer. */
@@ -60,6 +64,7 @@ class World {
       states: { markDelivered: () => Promise.reject(new Error('Redis is away')) },
       counts: { set: () => Promise.reject(new Error('Redis is away')) },
       erased: { among: () => Promise.resolve(new Set(this.erased)) },
+      erasedUsers: this.erasedUsers,
       now: Date.now,
       metrics: createMetrics(),
       log: createLogger('silent', 'test'),
@@ -71,6 +76,7 @@ class World {
     const n = this.pushed.length + 1;
     if (!this.takes(n)) return Promise.resolve([]);
     this.pushed.push(pushed.msgId);
+    this.pushedContents.push(`${pushed.content} ${pushed.messageType}`);
     this.mostUnmarked = Math.max(this.mostUnmarked, this.pushed.length - this.marked.length);
     this.onPush(n);
     return Promise.resolve(['phone']);
@@ -82,6 +88,7 @@ class World {
     if (this.markFails(this.markCalls)) throw new Error('MySQL is away');
     const ids = items.map((item) => item.msgId);
     this.marked.push(...ids);
+    for (const { devices } of items) devices.forEach((device) => this.markedDevices.add(device));
     const before = this.waiting.length;
     const left = this.waiting.filter((item) => !ids.includes(item.message.msgId));
     this.waiting.splice(0, before, ...left);
@@ -144,6 +151,23 @@ describe('delivering a page of the inbox', () => {
     const [first, second] = await Promise.all([world.deliver(), world.deliver()]);
     expect(world.pushed).toHaveLength(20);
     expect([first.delivered, second.delivered]).toEqual([20, 0]);
+  });
+
+  it('ends when the user is erased while it is under way, and writes no more of their devices down', async () => {
+    const world = new World(10);
+    world.onPush = (n) => n === 1 && world.erasedUsers.add('me');
+    expect(await world.deliver()).toMatchObject({ outcome: 'absent', delivered: 1 });
+    expect(world.pushed).toHaveLength(1);
+    expect([...world.markedDevices]).toEqual([]);
+    expect(await world.deliver()).toEqual({ outcome: 'absent', delivered: 0, pending: 9 });
+  });
+
+  it('shows of what an erased sender wrote the place alone, though it was read before', async () => {
+    const world = new World(4);
+    world.onPush = (n) => n === 2 && world.erasedUsers.add('you');
+    expect(await world.deliver()).toEqual({ outcome: 'drained', delivered: 4, pending: 0 });
+    const [clear, place] = ['hello text/plain', ` ${UNREADABLE_TYPE}`];
+    expect(world.pushedContents).toEqual([clear, clear, place, place]);
   });
 
   it('asks the registry again before it takes a user for absent whom it cannot tell of', async () => {

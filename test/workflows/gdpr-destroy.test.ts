@@ -4,8 +4,14 @@ import { ApplicationFailure } from '@temporalio/common';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { Worker } from '@temporalio/worker';
 import type { EraseActivities, EraseInput } from '../../src/domain/erasure';
-import { SYSTEM_AWAY } from '../../src/domain/gdpr';
-import type { GdprJobActivities, GdprProof, GdprStatus, GdprSystem } from '../../src/domain/gdpr';
+import { BEGUN, SYSTEM_AWAY } from '../../src/domain/gdpr';
+import type {
+  GdprInput,
+  GdprJobActivities,
+  GdprProof,
+  GdprStatus,
+  GdprSystem,
+} from '../../src/domain/gdpr';
 import type { DeleteActivities, DeleteInput } from '../../src/domain/gdpr-delete';
 import { unique } from '../support/ids';
 import { startTimeSkipping } from '../support/time-skipping';
@@ -27,17 +33,21 @@ const ERASURE: EraseInput = { jobId: 'job-1', requestedBy: 'officer', userId: 'a
 describe('a workflow that destroys', () => {
   let env: TestWorkflowEnvironment;
   let ended: string[];
+  let called: Set<string>;
   /** The activity that fails, as if its server were away. */
   let stuck: string | undefined;
+  /** Whether what fails has listed the id all the same. */
+  let listed = false;
 
   beforeAll(async () => (env = await startTimeSkipping()), 60_000);
   afterAll(() => env?.teardown());
-  beforeEach(() => ([ended, stuck] = [[], undefined]));
+  beforeEach(() => ([ended, called, stuck] = [[], new Set(), undefined]));
 
   function activities(): Activities {
     const done =
       <T>(name: string, system: GdprSystem, result: T) =>
       (): Promise<T> => {
+        called.add(name);
         if (stuck !== name) return Promise.resolve(result);
         throw ApplicationFailure.retryable('away', SYSTEM_AWAY, { system });
       };
@@ -64,7 +74,14 @@ describe('a workflow that destroys', () => {
       verifyErasure: done('verifyErasure', 'mysql', {}),
       dateUserCopies: done('dateUserCopies', 'kafka', [{ what: 'kafka:offline_msg', at: 7 }]),
       recordGdprJob: () => Promise.resolve(),
-      finishGdprJob: ({ state }) => Promise.resolve(void ended.push(state)),
+      finishGdprJob: async ({ state }) => {
+        await done('finishGdprJob', 'mysql', undefined)();
+        // What MySQL decides: an attempt to list the id may have succeeded, though its answer was lost.
+        if (state === 'canceled' && called.has('listErased') && listed) {
+          throw ApplicationFailure.nonRetryable('listed', BEGUN);
+        }
+        ended.push(state);
+      },
       sweepGdprJobs: () => Promise.reject(new Error('not of these workflows')),
     };
   }
@@ -74,6 +91,7 @@ describe('a workflow that destroys', () => {
     workflow: 'gdprDeleteMessage' | 'gdprEraseUser',
     activity: string,
     then: (handle: WorkflowHandle) => Promise<void>,
+    more: Partial<GdprInput> = {},
   ): Promise<void> {
     stuck = activity;
     const taskQueue = unique('queue');
@@ -86,7 +104,7 @@ describe('a workflow that destroys', () => {
     const handle = await env.client.workflow.start(workflow, {
       workflowId: unique('gdpr'),
       taskQueue,
-      args: [workflow === 'gdprDeleteMessage' ? DELETION : ERASURE],
+      args: [{ ...(workflow === 'gdprDeleteMessage' ? DELETION : ERASURE), ...more }],
     });
     await worker.runUntil(async () => {
       await waitFor(`it to wait in ${activity}`, 20_000, async () => {
@@ -109,6 +127,45 @@ describe('a workflow that destroys', () => {
     });
     expect(ended).toEqual(['canceled']);
   });
+
+  test('gdprDeleteMessage goes to its end when a cancellation crosses the listing, and says why', async () => {
+    listed = true;
+    await run('gdprDeleteMessage', 'listErased', async (handle) => {
+      await handle.cancel();
+      await waitFor('it to say so', 20_000, async () => {
+        const { currentDetails } = await handle.query<{ currentDetails?: string }, []>(
+          '__temporal_workflow_metadata',
+        );
+        return currentDetails?.includes('came too late') ?? false;
+      });
+      expect(called).toEqual(new Set(['listErased', 'finishGdprJob']));
+      stuck = undefined;
+      const { state, steps } = (await handle.result()) as GdprProof;
+      expect([state, steps[0]?.name, steps.at(-1)?.name]).toEqual(['done', 'erased_list', 'kafka']);
+    });
+    listed = false;
+    expect(ended).toEqual(['done']);
+  });
+
+  test.each(['gdprDeleteMessage', 'gdprEraseUser'] as const)(
+    '%s that was canceled destroys nothing in a run that continues it',
+    async (workflow) => {
+      const ending = { state: 'canceled' } as const;
+      await run(
+        workflow,
+        'finishGdprJob',
+        async (handle) => {
+          stuck = undefined;
+          await expect(handle.result()).rejects.toMatchObject({
+            cause: { name: 'CancelledFailure' },
+          });
+        },
+        { ending },
+      );
+      expect(ended).toEqual(['canceled']);
+      expect(called).toEqual(new Set(['finishGdprJob']));
+    },
+  );
 
   test.each([
     ['gdprDeleteMessage', 'forgetInRedis'],

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import type { Database, Queryable } from './database';
 
 export interface AuditEvent {
-  /** A user id, or `system`. */
+  /** A user id, or `system`: see `isByService`. */
   readonly actor: string;
   /** `message.delete`, `user.export`, … */
   readonly action: string;

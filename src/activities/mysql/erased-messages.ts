@@ -1,4 +1,5 @@
 /** The durable list of erased ids: whatever comes late, again or from a replay is dropped by it. */
+import type { GdprState } from '../../domain/gdpr';
 import { chunks, MAX_ROWS } from './chunks';
 import type { Database, Queryable } from './database';
 
@@ -8,14 +9,25 @@ export class ErasedMessages {
     private readonly now: () => number,
   ) {}
 
-  /** Lists a message as erased, and as not taken out yet; listed again, it stays as it is. */
-  async add(msgId: string, jobId: string, expiresAt: number): Promise<void> {
-    await this.db.execute(
-      `INSERT INTO erased_messages (msg_id, erased_at, job_id, expires_at, in_removal)
-       VALUES (?, ?, ?, ?, 1)
-       ON DUPLICATE KEY UPDATE msg_id = erased_messages.msg_id`,
-      [msgId, this.now(), jobId, expiresAt],
-    );
+  /**
+   * Lists a message as erased, and as not taken out yet; listed again, it stays as it is. False, and nothing is listed, when the job
+   * has ended as canceled: whoever asks was left behind.
+   */
+  async add(msgId: string, jobId: string, expiresAt: number): Promise<boolean> {
+    return this.db.transaction(async (tx) => {
+      const [job] = await tx.select<{ state: GdprState }>(
+        'SELECT state FROM gdpr_jobs WHERE job_id = ? FOR UPDATE',
+        [jobId],
+      );
+      if (job?.state === 'canceled') return false;
+      await tx.execute(
+        `INSERT INTO erased_messages (msg_id, erased_at, job_id, expires_at, in_removal)
+         VALUES (?, ?, ?, ?, 1)
+         ON DUPLICATE KEY UPDATE msg_id = erased_messages.msg_id`,
+        [msgId, this.now(), jobId, expiresAt],
+      );
+      return true;
+    });
   }
 
   /** Notes that nothing is left of it that a read would have to leave out. */

@@ -22,7 +22,7 @@ export interface UserTraces {
   /** Sent by them, and not erased yet. */
   readonly messages: number;
   readonly inboxRows: number;
-  /** Given by them. */
+  /** Given by them, and by others on their messages. */
   readonly receipts: number;
   /** Stays in large groups, and how far they read in groups. */
   readonly groupRows: number;
@@ -54,7 +54,8 @@ export class ErasureRows {
       keys: await count('user_keys WHERE user_id = ?'),
       messages: await this.countMessages(userId),
       inboxRows: await count('inbox WHERE user_id = ?'),
-      receipts: await count('read_receipts WHERE reader_id = ?'),
+      receipts:
+        (await count('read_receipts WHERE reader_id = ?')) + (await this.countReceived(userId)),
       groupRows:
         (await count('group_memberships WHERE user_id = ?')) +
         (await count('group_reads WHERE user_id = ?')),
@@ -131,26 +132,12 @@ export class ErasureRows {
     });
   }
 
-  /** Removes a batch of the receipts they gave and makes anew what those came to; false when none is left. */
+  /** Removes a batch of the receipts they gave, then of those on their messages; false when none is left. */
   async eraseReceipts(userId: string): Promise<boolean> {
-    const page = await this.db.select<{ id: number; msg_id: string }>(
-      `SELECT id, msg_id FROM read_receipts WHERE reader_id = ? ORDER BY id LIMIT ${ERASE_BATCH}`,
-      [userId],
-    );
-    if (page.length === 0) {
-      await this.db.execute('DELETE FROM receipt_publications WHERE sender_id = ?', [userId]);
-      return false;
-    }
-    // A transaction each: what others have read of these messages is gone through, too.
-    const pieces = await inPieces(
-      this.db,
-      page.map((row) => row.msg_id),
-    );
-    for (const msgIds of pieces) {
-      const ids = page.filter((row) => msgIds.includes(row.msg_id)).map((row) => row.id);
-      await this.db.transaction((tx) => eraseReceiptsOf(tx, msgIds, ids));
-    }
-    return true;
+    if (await this.eraseGiven(userId)) return true;
+    if (await this.eraseReceived(userId)) return true;
+    await this.db.execute('DELETE FROM receipt_publications WHERE sender_id = ?', [userId]);
+    return false;
   }
 
   /** Takes their devices off a batch of the messages they were sent; returns where the next begins. */
@@ -180,6 +167,43 @@ export class ErasureRows {
     return removed > 0;
   }
 
+  /** What the receipts came to is made anew from those of others. */
+  private async eraseGiven(userId: string): Promise<boolean> {
+    const page = await this.db.select<{ id: number; msg_id: string }>(
+      `SELECT id, msg_id FROM read_receipts WHERE reader_id = ? ORDER BY id LIMIT ${ERASE_BATCH}`,
+      [userId],
+    );
+    // A transaction each: what others have read of these messages is gone through, too.
+    const pieces = await inPieces(
+      this.db,
+      page.map((row) => row.msg_id),
+    );
+    for (const msgIds of pieces) {
+      const ids = page.filter((row) => msgIds.includes(row.msg_id)).map((row) => row.id);
+      await this.db.transaction((tx) => eraseReceiptsOf(tx, msgIds, ids));
+    }
+    return page.length > 0;
+  }
+
+  /**
+   * Those on messages that are erased already too: a receipt may have been under way, or have come for a
+   * message that was never stored.
+   */
+  private async eraseReceived(userId: string): Promise<boolean> {
+    return this.db.transaction(async (tx) => {
+      const rows = await tx.select<{ id: number; msg_id: string }>(
+        `SELECT id, msg_id FROM read_receipts FORCE INDEX (ix_read_receipts_by_sender)
+         WHERE sender_id = ? ORDER BY id LIMIT ${ERASE_BATCH}`,
+        [userId],
+      );
+      if (rows.length === 0) return false;
+      const msgIds = [...new Set(rows.map((row) => row.msg_id))].sort(compare);
+      await tx.execute('DELETE FROM read_receipts WHERE id IN (?)', [rows.map((row) => row.id)]);
+      await tx.execute('DELETE FROM read_summaries WHERE msg_id IN (?)', [msgIds]);
+      return true;
+    });
+  }
+
   private async messagesAfter(
     userId: string,
     afterId: number,
@@ -191,6 +215,22 @@ export class ErasureRows {
        WHERE sender_id = ? AND id > ? ORDER BY id LIMIT ?`,
       [userId, afterId, limit],
     );
+  }
+
+  /** In pages: those who read one's groups leave millions. */
+  private async countReceived(userId: string): Promise<number> {
+    let count = 0;
+    for (let after = 0; ;) {
+      const [page] = await this.db.select<{ n: number; last: number | null }>(
+        `SELECT COUNT(*) AS n, MAX(id) AS last FROM (
+           SELECT id FROM read_receipts FORCE INDEX (ix_read_receipts_by_sender)
+           WHERE sender_id = ? AND id > ? ORDER BY id LIMIT ${COUNT_PAGE}) AS page`,
+        [userId, after],
+      );
+      count += page?.n ?? 0;
+      if (!page || page.n < COUNT_PAGE) return count;
+      after = page.last ?? after;
+    }
   }
 
   private async countMessages(userId: string): Promise<number> {

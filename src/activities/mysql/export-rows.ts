@@ -6,6 +6,7 @@
 import { conversationOf } from '../../domain/ids';
 import type { ConversationType } from '../../domain/ids';
 import type { AuditRecord, DeviceSpan, Marks, Section } from '../../domain/export';
+import { isByService } from '../../domain/gdpr';
 import type { SequencedMessage } from '../../domain/message';
 import type { Receipt } from '../../domain/receipts';
 import type { Database } from './database';
@@ -37,7 +38,12 @@ export type ExportRow =
   | { readonly kind: 'message'; readonly after: Cursor; readonly row: StoredExport }
   | { readonly kind: 'receipt'; readonly after: Cursor; readonly row: ReceiptExport }
   | { readonly kind: 'device'; readonly after: Cursor; readonly row: DeviceSpan }
-  | { readonly kind: 'audit'; readonly after: Cursor; readonly row: AuditRecord };
+  | AuditRow;
+interface AuditRow {
+  readonly kind: 'audit';
+  readonly after: Cursor;
+  readonly row: AuditRecord;
+}
 
 export interface StoredExport {
   readonly type: 'sent' | 'received';
@@ -53,8 +59,8 @@ export interface ReceiptExport {
   readonly receipt: Receipt;
 }
 
-export interface ExportPage {
-  readonly rows: readonly ExportRow[];
+export interface ExportPage<Row extends ExportRow = ExportRow> {
+  readonly rows: readonly Row[];
   /** Where the next page begins; `undefined`: the scan has ended. */
   readonly next: Cursor | undefined;
 }
@@ -89,12 +95,9 @@ export class ExportRows {
     given: (subject, after) => this.receipts('given', subject, after),
     got: (subject, after) => this.receipts('received', subject, after),
     devices: (subject, after) => this.devices(subject, after),
-    acted: (subject, after) => this.audit('actor = ?', [subject.userId], subject, after),
-    named: (subject, after) => {
-      const { userId } = subject;
-      const condition = "subject_kind = 'user' AND subject_id = ? AND actor <> ?";
-      return this.audit(condition, [userId, userId], subject, after);
-    },
+    acted: (subject, after) => this.audit('actor = ?', true, subject, after),
+    named: (subject, after) =>
+      this.audit("subject_kind = 'user' AND subject_id = ?", false, subject, after),
   };
 
   constructor(private readonly db: Database) {}
@@ -284,18 +287,27 @@ export class ExportRows {
     return pageOf(rows.map((row) => ({ kind: 'device', after: [row.deviceId], row })));
   }
 
+  /** Of the user's own entries, or of others: a page is bounded by what it reads, not by what it finds. */
   private async audit(
     condition: string,
-    values: readonly string[],
-    { marks }: Subject,
+    own: boolean,
+    { userId, marks }: Subject,
     [after = 0]: Cursor,
   ): Promise<ExportPage> {
-    const rows = await this.db.select<AuditRecord>(
-      `SELECT seq, at, actor, action, subject_kind AS subjectKind, subject_id AS subjectId, outcome
+    const rows = await this.db.select<Omit<AuditRecord, 'actorKind'> & { entryKey: string }>(
+      `SELECT seq, at, actor, action, subject_kind AS subjectKind, subject_id AS subjectId, outcome,
+         entry_key AS entryKey
        FROM audit_logs WHERE ${condition} AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?`,
-      [...values, after, marks.audit, PAGE_ROWS],
+      [userId, after, marks.audit, PAGE_ROWS],
     );
-    return pageOf(rows.map((row) => ({ kind: 'audit', after: [row.seq], row })));
+    const page = pageOf(
+      rows.map(({ entryKey, ...entry }): AuditRow => {
+        const actorKind = isByService({ ...entry, entryKey }) ? 'service' : 'user';
+        return { kind: 'audit', after: [entry.seq], row: { ...entry, actorKind } };
+      }),
+    );
+    const isOwn = ({ row }: AuditRow): boolean => row.actorKind === 'user' && row.actor === userId;
+    return { ...page, rows: page.rows.filter((each) => isOwn(each) === own) };
   }
 }
 
@@ -310,7 +322,7 @@ function erased(message: SequencedMessage): SequencedMessage {
 }
 
 /** A page of a scan in which a page that is not full is the last one. */
-function pageOf(rows: readonly ExportRow[]): ExportPage {
+function pageOf<Row extends ExportRow>(rows: readonly Row[]): ExportPage<Row> {
   return { rows, next: rows.length < PAGE_ROWS ? undefined : rows.at(-1)?.after };
 }
 

@@ -1,5 +1,6 @@
 /** Requests about personal data in MySQL: written down before a workflow is asked to do anything. */
 import { createHash, randomUUID } from 'node:crypto';
+import { endOfJob } from '../../domain/gdpr';
 import type {
   GdprExpiry,
   GdprInput,
@@ -130,23 +131,27 @@ export class GdprJobs {
     );
   }
 
-  /** Ends a job, takes out of it what names a message, and says in the audit log how it ended. */
+  /**
+   * Ends a job, takes out of it what names a message, and says in the audit log how it ended. False, and
+   * nothing changes, when it was to end as canceled and has listed a message as erased.
+   */
   async finish({
     jobId,
     state,
     steps,
     expires,
     reason,
-  }: GdprProof & { reason?: string }): Promise<void> {
+  }: GdprProof & { reason?: string }): Promise<boolean> {
     const now = this.now();
-    await this.db.transaction(async (tx) => {
+    return this.db.transaction(async (tx) => {
       const [row] = await tx.select<{ input: string | null; requested_by: string }>(
         'SELECT input, requested_by FROM gdpr_jobs WHERE job_id = ? FOR UPDATE',
         [jobId],
       );
       // Ended by an attempt whose answer was lost.
-      if (!row || row.input === null) return;
-      const { audit } = JSON.parse(row.input) as StoredInput;
+      if (!row || row.input === null) return true;
+      const { audit, input } = JSON.parse(row.input) as StoredInput;
+      if (state === 'canceled' && (await hasListed(tx, jobId, input.messageId))) return false;
       await tx.execute(
         `UPDATE gdpr_jobs SET state = ?, steps = ?, expires = ?, input = NULL, active_key = NULL,
            updated_at = ?, finished_at = ? WHERE job_id = ?`,
@@ -154,8 +159,8 @@ export class GdprJobs {
       );
       const counts = Object.fromEntries(steps.map((step) => [step.name, step.counts]));
       const details = { job_id: jobId, counts, expires, ...(reason && { reason }) };
-      const event = { ...audit, actor: 'system', outcome: state, details };
-      await appendAudit(tx, { ...event, entryKey: `${jobId}/end` }, now);
+      await appendAudit(tx, { ...audit, ...endOfJob(jobId), outcome: state, details }, now);
+      return true;
     });
   }
 
@@ -209,6 +214,16 @@ async function activeBy(tx: Queryable, key: string): Promise<ActiveGdprJob | und
     [key],
   );
   return row && toActive(row);
+}
+
+/** The job's row is locked: what has not been listed now is not listed before the job has ended. */
+async function hasListed(tx: Queryable, jobId: string, msgId?: string): Promise<boolean> {
+  if (msgId === undefined) return false;
+  const rows = await tx.select('SELECT 1 FROM erased_messages WHERE msg_id = ? AND job_id = ?', [
+    msgId,
+    jobId,
+  ]);
+  return rows.length > 0;
 }
 
 function requested(job: NewGdprJob, jobId: string, joined: boolean): AuditEvent {

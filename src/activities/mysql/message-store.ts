@@ -78,17 +78,22 @@ export class MessageStore {
   /**
    * Stores messages that were delivered at once, in one transaction. Returns the entries whose id
    * another sender's or conversation's message has; nothing was stored for them, nor for those of a
-   * sender who was erased.
+   * sender who was erased, and no devices of a recipient who was.
    */
   async storeDelivered(entries: readonly DeliveredEntry[]): Promise<ReadonlySet<DeliveredEntry>> {
     if (entries.length === 0) return new Set();
     return this.db.transaction(async (tx) => {
       const erased = await erasedUsersAmong(
         tx,
-        entries.map(({ message }) => message.senderId),
+        entries.flatMap(({ message: { senderId, recipientId = senderId } }) => [
+          senderId,
+          recipientId,
+        ]),
       );
       const live = entries.filter(({ message }) => !erased.has(message.senderId));
-      const { kept, written, conflicting } = await insertMessages(tx, live);
+      // What is stored, by what was given: the caller knows its own entries again.
+      const given = new Map(live.map((entry) => [withoutDevicesOf(erased, entry), entry]));
+      const { kept, written, conflicting } = await insertMessages(tx, [...given.keys()]);
       // Of those that were stored before: as offline, or by another attempt of the same send.
       const deliveries = kept
         .filter((entry) => !written.has(entry))
@@ -97,7 +102,7 @@ export class MessageStore {
         })
         .sort((a, b) => compare(a.msgId, b.msgId));
       await mergeDeliveries(tx, deliveries);
-      return conflicting;
+      return new Set([...conflicting].map((entry) => given.get(entry) ?? entry));
     });
   }
 
@@ -156,6 +161,10 @@ export class MessageStore {
     }
     return [...places.values()];
   }
+}
+
+function withoutDevicesOf(erased: ReadonlySet<string>, entry: DeliveredEntry): DeliveredEntry {
+  return erased.has(entry.message.recipientId ?? '') ? { ...entry, devices: [] } : entry;
 }
 
 function toStored(

@@ -122,31 +122,28 @@ async function insert(tx: Queryable, receipts: readonly Receipt[], now: number):
 }
 
 /**
- * The times that count. Those of messages that are erased are taken out again: looked for after the
- * insert, whose locks a deletion waits for.
+ * The times that count. Those of messages that are erased, and of senders who are, are taken out again:
+ * looked for after the insert, whose locks a deletion waits for.
  */
 async function firstTimes(
   tx: Queryable,
   receipts: readonly Receipt[],
 ): Promise<Map<string, number>> {
   const times = new Map<string, number>();
-  const erased: number[] = [];
   for (const piece of chunks(receipts)) {
     const rows = await tx.select<Receipt & { id: number; erased: number }>(
       `SELECT r.id, r.msg_id AS msgId, r.reader_id AS readerId, r.device_id AS deviceId,
-         r.read_at AS readAt, e.msg_id IS NOT NULL AS erased
-       FROM read_receipts r LEFT JOIN erased_messages e ON e.msg_id = r.msg_id
+         r.read_at AS readAt, e.msg_id IS NOT NULL OR u.user_id IS NOT NULL AS erased
+       FROM read_receipts r
+       LEFT JOIN erased_messages e ON e.msg_id = r.msg_id
+       LEFT JOIN erased_users u ON u.user_id = r.sender_id
        WHERE (r.msg_id, r.reader_id, r.device_id) IN (?)`,
       [piece.map((receipt) => [receipt.msgId, receipt.readerId, receipt.deviceId])],
     );
-    for (const row of rows) {
-      times.set(nameOf(row), row.readAt);
-      if (row.erased === 1) erased.push(row.id);
-    }
-  }
-  // Ours alone: of others there may be very many, and the deletion is at them.
-  for (const piece of chunks(erased)) {
-    await tx.execute('DELETE FROM read_receipts WHERE id IN (?)', [piece]);
+    for (const row of rows) times.set(nameOf(row), row.readAt);
+    const erased = rows.filter((row) => row.erased === 1).map((row) => row.id);
+    // Those alone: what others gave may be too much for this transaction, and is the deletion's.
+    if (erased.length > 0) await tx.execute('DELETE FROM read_receipts WHERE id IN (?)', [erased]);
   }
   return times;
 }

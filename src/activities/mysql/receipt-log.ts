@@ -125,6 +125,7 @@ export class ReceiptLog {
           await tx.execute('DELETE FROM read_summaries WHERE msg_id IN (?)', [[...erased]]);
         }
         await withoutErasedReaders(tx, piece);
+        await withoutErasedSenders(tx, piece);
       });
     }
   }
@@ -167,6 +168,21 @@ async function withoutErasedReaders(tx: Queryable, msgIds: readonly string[]): P
   if (again.length === 0) return;
   await tx.execute('DELETE FROM read_summaries WHERE msg_id IN (?)', [again]);
   await summarize(tx, again);
+}
+
+/** The same for those on messages of a user: what has no receipt of a living sender has no summary. */
+async function withoutErasedSenders(tx: Queryable, msgIds: readonly string[]): Promise<void> {
+  const rows = await tx.select<{ msg_id: string }>(
+    `SELECT s.msg_id FROM read_summaries s WHERE s.msg_id IN (?)
+       AND NOT EXISTS (
+         SELECT 1 FROM read_receipts r
+         WHERE r.msg_id = s.msg_id AND r.sender_id NOT IN (SELECT user_id FROM erased_users))`,
+    [msgIds],
+  );
+  if (rows.length === 0) return;
+  await tx.execute('DELETE FROM read_summaries WHERE msg_id IN (?)', [
+    rows.map((row) => row.msg_id),
+  ]);
 }
 
 /**

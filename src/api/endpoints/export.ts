@@ -66,6 +66,11 @@ const exported = z.object({
       seq: count,
       at: time,
       actor: z.string().describe('The user, "system" or "compliance".'),
+      actor_kind: z
+        .enum(['user', 'service', 'compliance'])
+        // Bundles from before have none.
+        .optional()
+        .describe('Which of the three: a user may have the id "system", or "compliance".'),
       action: z.string(),
       subject_kind: z.string(),
       subject_id: z.string(),

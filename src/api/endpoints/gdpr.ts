@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { AuditEntry, AuditLog } from '../../activities/mysql/audit-log';
 import type { GdprJob, GdprJobs } from '../../activities/mysql/gdpr-jobs';
-import { GDPR_KINDS, GDPR_STATES, GDPR_SYSTEMS } from '../../domain/gdpr';
+import { GDPR_KINDS, GDPR_STATES, GDPR_SYSTEMS, isByService } from '../../domain/gdpr';
 import { reading } from '../../routing/store-errors';
 import { endpoint, ok } from '../rest/endpoint';
 import type { Endpoint } from '../rest/endpoint';
@@ -156,6 +156,9 @@ const wireAudit = z.object({
   seq: count.min(1),
   at: time,
   actor: z.string().describe('A user id, or "system".'),
+  actor_kind: z
+    .enum(['user', 'service'])
+    .describe('"service": the service itself; a user may have the id "system".'),
   action: z.string(),
   subject_kind: z.string(),
   subject_id: z.string(),
@@ -220,6 +223,7 @@ function auditToWire(entry: AuditEntry): z.input<typeof wireAudit> {
     seq: entry.seq,
     at: entry.at,
     actor: entry.actor,
+    actor_kind: isByService(entry) ? 'service' : 'user',
     action: entry.action,
     subject_kind: entry.subjectKind,
     subject_id: entry.subjectId,
