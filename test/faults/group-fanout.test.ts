@@ -64,18 +64,25 @@ test('a worker SIGKILLed within the second after a message: who left in it has a
   const group = await TestGroup.make(system, [alice, bob, carol]);
   await system.gateway.connect(bob, 'phone');
   await stored(db, await group.sendMany(alice, 1));
-  await sleep(3_500);
-  const [msgId] = (await group.sendMany(alice, 1)) as [string];
-  await waitFor('the row of who is away', 10_000, async () => {
-    return (await rowsOf(db, msgId)).includes(carol);
-  });
-  await worker.end('SIGKILL');
+  let msgId = '';
+  for (let took = Infinity; took > 900;) {
+    await sleep(4_000);
+    const began = Date.now();
+    [msgId] = (await group.sendMany(alice, 1)) as [string];
+    await waitFor('the row of who is away', 10_000, async () => {
+      return (await rowsOf(db, msgId)).includes(carol);
+    });
+    await worker.end('SIGKILL');
+    took = Date.now() - began;
+    // On a slow machine more than a second may have passed: then once more.
+    if (took > 900) await worker.start();
+  }
   // Found there, and looked for again by nobody who lives.
   expect(await rowsOf(db, msgId)).toEqual([carol]);
   await system.gateway.disconnect(bob, 'phone');
   await worker.start();
   await waitFor('the row', 60_000, async () => (await rowsOf(db, msgId)).includes(bob));
-}, 120_000);
+}, 180_000);
 
 test('Kafka away: KAFKA_ERROR and failed; the same msg_id succeeds later with the same number', async () => {
   const [alice, msgId] = [unique('alice'), unique('msg')];
