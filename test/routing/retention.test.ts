@@ -132,9 +132,8 @@ describe('retention', () => {
     expect(await Promise.all(places)).toEqual([1, 2, undefined]);
     // Positions go on where they were: a cursor never points at another message.
     await store.storeOffline([offline({ recipientId: user })]);
-    expect((await inbox.readPending(user, 10, Date.now())).map(({ position }) => position)).toEqual(
-      [4],
-    );
+    const [next] = await inbox.readPending(user, 10, Date.now());
+    expect(next?.position).toBe(4);
   });
 
   it('never removes a row that still counts as waiting', async () => {
