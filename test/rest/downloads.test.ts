@@ -17,7 +17,7 @@ import { waitFor } from '../support/wait';
 
 /** Text of 12 MB: far more than what sockets and streams hold on its way. */
 const MESSAGES = 20_000;
-const STALL_MS = 500;
+const STALL_MS = 1_500;
 
 describe('a download of an export', () => {
   let system: TestSystem;
