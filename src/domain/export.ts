@@ -57,18 +57,18 @@ export function wireMessage(exported: ExportedMessage, userId: string): object {
   return {
     msg_id: message.msgId,
     type,
-    ...(!isSent && { sender_id: message.senderId }),
+    sender_id: isSent ? undefined : message.senderId,
     recipient_id: isSent ? (message.recipientId ?? conversation.key) : userId,
     content: message.content,
-    ...(message.unreadable && { unreadable: message.unreadable }),
+    unreadable: message.unreadable,
     timestamp: message.timestamp,
     created_at: message.acceptedAt,
     sequence_number: message.sequenceNumber,
     conversation_type: conversation.type,
     conversation_id: conversation.id,
-    ...(Object.keys(message.metadata).length > 0 && { metadata: message.metadata }),
-    ...(deliveredAt !== undefined && { delivered_at: deliveredAt }),
-    ...(readAt !== undefined && { read_at: readAt }),
+    metadata: Object.keys(message.metadata).length > 0 ? message.metadata : undefined,
+    delivered_at: deliveredAt,
+    read_at: readAt,
   };
 }
 
@@ -82,7 +82,7 @@ export function wireReceipt(type: 'given' | 'received', receipt: Receipt): objec
     conversation_type: receipt.conversation.type,
     conversation_id: receipt.conversation.id,
     read_at: receipt.readAt,
-    ...(type === 'given' && receipt.deviceId !== '' && { device_id: receipt.deviceId }),
+    device_id: type === 'given' && receipt.deviceId !== '' ? receipt.deviceId : undefined,
   };
 }
 

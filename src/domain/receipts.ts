@@ -53,6 +53,6 @@ export function encodeReceipt(receipt: Receipt): string {
     reader_id: receipt.readerId,
     conversation_id: receipt.conversation.id,
     read_at: receipt.readAt,
-    ...(receipt.deviceId !== '' && { device_id: receipt.deviceId }),
+    device_id: receipt.deviceId === '' ? undefined : receipt.deviceId,
   });
 }

@@ -22,23 +22,22 @@ export class PoisonRecordError extends Error {
 
 /** The value on `offline_msg` for one recipient, who is also its key. */
 export function encodeOffline(message: SequencedMessage, userId: string): string {
-  return JSON.stringify(fieldsOf(message, userId));
+  return encode(message, userId, undefined);
 }
 
 /** The value on `private_msg`; its key is the conversation's. */
-export function encodeDelivered({ message, devices, deliveredAt }: DeliveredEntry): string {
-  const { recipientId } = message;
+export function encodeDelivered(entry: DeliveredEntry): string {
+  const { recipientId } = entry.message;
   if (recipientId === undefined) throw new Error('a group message is not for private_msg');
-  return JSON.stringify({
-    ...fieldsOf(message, recipientId),
-    recipient_id: recipientId,
-    devices,
-    delivered_at: deliveredAt,
-  });
+  return encode(entry.message, recipientId, entry);
 }
 
-function fieldsOf(message: SequencedMessage, userId: string): object {
-  return {
+function encode(
+  message: SequencedMessage,
+  userId: string,
+  delivered: DeliveredEntry | undefined,
+): string {
+  return JSON.stringify({
     msg_id: message.msgId,
     user_id: userId,
     sender_id: message.senderId,
@@ -50,7 +49,10 @@ function fieldsOf(message: SequencedMessage, userId: string): object {
     timestamp: message.timestamp,
     created_at: message.acceptedAt,
     metadata: message.metadata,
-  };
+    recipient_id: delivered && userId,
+    devices: delivered?.devices,
+    delivered_at: delivered?.deliveredAt,
+  });
 }
 
 /** Reads a value of `offline_msg`; throws {@link PoisonRecordError}. */
@@ -77,10 +79,12 @@ export type Fields = Record<string, unknown>;
 function readMessage(fields: Fields, userId: string): SequencedMessage {
   const senderId = id(fields, 'sender_id', MAX_USER_ID_BYTES);
   const timestamp = wholeNumber(fields, 'timestamp');
+  const { conversation, recipientId } = placeOf(fields, senderId, userId);
   return {
     msgId: id(fields, 'msg_id', MAX_MESSAGE_ID_BYTES),
     senderId,
-    ...placeOf(fields, senderId, userId),
+    conversation,
+    recipientId,
     content: text(fields, 'content'),
     encoding: encodingOf(fields['content_encoding']),
     sequenceNumber: wholeNumber(fields, 'sequence_number'),

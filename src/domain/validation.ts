@@ -7,6 +7,7 @@ import {
   MAX_USER_ID_BYTES,
   privateConversation,
 } from './ids';
+import type { Conversation } from './ids';
 import type { Message } from './message';
 
 /** Spec, MESSAGE_TOO_LARGE: "Message content > 10KB", in bytes of UTF-8. */
@@ -38,7 +39,7 @@ export function validatePrivate(raw: RawMessage & { recipient_id: string }, now:
     throw new ImError('INVALID_RECIPIENT', 'sender and recipient are the same user');
   }
   const conversation = privateConversation(raw.sender_id, raw.recipient_id);
-  return { ...common(raw, now), conversation, recipientId: raw.recipient_id };
+  return toMessage(raw, now, conversation, raw.recipient_id);
 }
 
 /** A valid group message, or throws an `ImError` that says what is wrong. */
@@ -46,13 +47,20 @@ export function validateGroup(raw: RawMessage & { group_id: string }, now: numbe
   validateCommon(raw, now);
   const problem = idProblem(raw.group_id, MAX_USER_ID_BYTES);
   if (problem) throw new ImError('INVALID_RECIPIENT', `group_id ${problem}`);
-  return { ...common(raw, now), conversation: groupConversation(raw.group_id) };
+  return toMessage(raw, now, groupConversation(raw.group_id), undefined);
 }
 
-function common(raw: RawMessage, now: number): Omit<Message, 'conversation'> {
+function toMessage(
+  raw: RawMessage,
+  now: number,
+  conversation: Conversation,
+  recipientId: string | undefined,
+): Message {
   return {
     msgId: raw.msg_id,
     senderId: raw.sender_id,
+    conversation,
+    recipientId,
     content: raw.content,
     // proto3 cannot tell 0 from "not given": the message was sent now.
     timestamp: raw.timestamp === 0 ? now : raw.timestamp,

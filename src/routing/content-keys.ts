@@ -10,6 +10,7 @@ import type { DataKey, UserKeys } from '../activities/encryption/user-keys';
 import { sleep } from '../activities/sleep';
 import type { OpenedMessage, Unreadable } from '../domain/encryption';
 import { ImError, messageOf } from '../domain/errors';
+import { withContent } from '../domain/message';
 import type { SequencedMessage } from '../domain/message';
 import type { Logger } from '../logger';
 import type { Metrics } from '../metrics';
@@ -34,7 +35,7 @@ export class ContentKeys {
     const { senderId, content } = message;
     const key = await this.keyOf(senderId);
     const sealed = this.deps.envelopes.seal(content, message, key.keyId, key.key);
-    return { ...message, content: sealed, encoding: 'jwe' };
+    return withContent(message, sealed, 'jwe') as SequencedMessage as M;
   }
 
   /** Resolves when messages of the sender can be sealed; rejects with ENCRYPTION_ERROR. */
@@ -62,20 +63,19 @@ export class ContentKeys {
   }
 
   private openOne(message: SequencedMessage, key: DataKey | undefined): OpenedMessage {
-    if (message.erased) return { ...message, content: '', encoding: 'plain', unreadable: 'erased' };
+    if (message.erased) return opened(message, '', 'erased');
     const { envelopes } = this.deps;
     if (message.encoding !== 'jwe') {
       // Somebody has made a ciphertext pass for a text.
       if (envelopes.isOf(message, message.content)) return this.unreadable(message, 'tampered');
-      return { ...message, encoding: 'plain' };
+      return opened(message, message.content);
     }
     if (!key) {
       return this.unreadable(message, this.keyIdOf(message) === undefined ? 'tampered' : 'keyless');
     }
     if (key.userId !== message.senderId) return this.unreadable(message, 'tampered');
     try {
-      const content = envelopes.open(message.content, message, key.key);
-      return { ...message, content, encoding: 'plain' };
+      return opened(message, envelopes.open(message.content, message, key.key));
     } catch (error) {
       if (!(error instanceof TamperedError)) throw error;
       return this.unreadable(message, 'tampered');
@@ -96,7 +96,7 @@ export class ContentKeys {
   private unreadable(message: SequencedMessage, why: Unreadable): OpenedMessage {
     this.deps.metrics.unreadable.inc({ reason: why });
     this.deps.log.warn({ msgId: message.msgId, why }, 'stored message cannot be read');
-    return { ...message, content: '', encoding: 'plain', unreadable: why };
+    return opened(message, '', why);
   }
 
   /** Tries until the budget is used up; a key that is lost for good is not asked for again. */
@@ -117,4 +117,26 @@ export class ContentKeys {
       await sleep(pause);
     }
   }
+}
+
+/** The message as it is read; written out, as there are many of a page (see `sequenced`). */
+function opened(
+  message: SequencedMessage,
+  content: string,
+  unreadable?: Unreadable,
+): OpenedMessage {
+  return {
+    msgId: message.msgId,
+    senderId: message.senderId,
+    conversation: message.conversation,
+    recipientId: message.recipientId,
+    content,
+    encoding: 'plain',
+    timestamp: message.timestamp,
+    metadata: message.metadata,
+    sequenceNumber: message.sequenceNumber,
+    acceptedAt: message.acceptedAt,
+    erased: message.erased,
+    unreadable,
+  };
 }

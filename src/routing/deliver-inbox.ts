@@ -109,7 +109,7 @@ export class InboxDelivery {
   private async readPage(userId: string): Promise<OpenedItem[]> {
     const items = await this.deps.mailbox.readPending(userId, PAGE_SIZE, this.deps.now());
     const messages = await this.deps.content.open(items.map((item) => item.message));
-    return messages.map((message, i) => ({ ...items[i]!, message }));
+    return items.map(({ position, stay }, i) => ({ position, stay, message: messages[i]! }));
   }
 
   private async pushAll(

@@ -10,6 +10,7 @@ import type { MessageStates } from '../activities/redis/message-states';
 import type { Groups } from '../activities/user-service/groups';
 import { asImError, ImError } from '../domain/errors';
 import { encodeGroup } from '../domain/group-records';
+import { sequenced, withContent } from '../domain/message';
 import type { GroupStatus, SequencedMessage } from '../domain/message';
 import { validateGroup } from '../domain/validation';
 import type { RawMessage } from '../domain/validation';
@@ -51,8 +52,8 @@ export class GroupRouter {
       const answer =
         reserved.kind === 'again'
           ? originalAnswer(sequenceNumber)
-          : await this.publish({ ...message, sequenceNumber, acceptedAt: now }, reserved);
-      return answer.success ? { ...answer, memberCount } : answer;
+          : await this.publish(sequenced(message, undefined, sequenceNumber, now), reserved);
+      return answer.success ? withMemberCount(answer, memberCount) : answer;
     } catch (error) {
       if (error instanceof ImError) return failed(error);
       throw error;
@@ -70,11 +71,11 @@ export class GroupRouter {
     const { owner, turn } = reservation;
     try {
       // Plain, also where content is encrypted at rest: gateways cannot decrypt (contracts.md).
-      const content = this.deps.content.screen(message);
+      const screened = withContent(message, this.deps.content.screen(message));
       // The worker seals it; what it could not seal is not for it to find out.
       await this.deps.content.ready(message);
       if (reservation.doubtful) {
-        const stored = await this.deps.recall.find({ ...message, content });
+        const stored = await this.deps.recall.find(screened);
         // Redis had forgotten the message, MySQL had not.
         if (stored) {
           const unrecorded = await restoreAnswer(this.deps.states, owner, stored);
@@ -82,7 +83,7 @@ export class GroupRouter {
         }
       }
       if (turn.mine) await turn.mine;
-      const value = encodeGroup({ ...message, content });
+      const value = encodeGroup(screened);
       const appending = this.deps.producer.append(TOPICS.group, { key: conversation.id, value });
       turn.leave();
       await appending;
@@ -114,4 +115,9 @@ export class GroupRouter {
 /** The answer the message had the first time, naming the repetition (architecture §3). */
 function originalAnswer(sequenceNumber: number, unrecorded = REPETITION): RouteAnswer<GroupStatus> {
   return succeeded('published', sequenceNumber, unrecorded);
+}
+
+function withMemberCount(answer: GroupAnswer, memberCount: number): GroupAnswer {
+  const { success, status, sequenceNumber, code, errorMessage } = answer;
+  return { success, status, sequenceNumber, code, errorMessage, memberCount };
 }

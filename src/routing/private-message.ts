@@ -11,7 +11,7 @@ import type { StoredMessage } from '../activities/mysql/message-store';
 import type { MessageStates } from '../activities/redis/message-states';
 import type { Users } from '../activities/user-service/users';
 import { asImError, ImError } from '../domain/errors';
-import { messageType } from '../domain/message';
+import { messageType, sequenced, withContent } from '../domain/message';
 import type { Device, PrivateStatus, SequencedMessage } from '../domain/message';
 import { encodeDelivered } from '../domain/records';
 import type { RouteAnswer } from '../domain/routing';
@@ -64,7 +64,7 @@ export class PrivateRouter {
       if (reserved.kind === 'again') return originalAnswer(reserved);
       const { sequenceNumber } = reserved;
       return await this.routeReserved(
-        { ...message, recipientId, sequenceNumber, acceptedAt: now },
+        sequenced(message, recipientId, sequenceNumber, now),
         reserved,
       );
     } catch (error) {
@@ -89,7 +89,7 @@ export class PrivateRouter {
   ): Promise<PrivateAnswer> {
     const { turn } = reservation;
     try {
-      const screened = { ...message, content: this.deps.content.screen(message) };
+      const screened = withContent(message, this.deps.content.screen(message));
       if (reservation.doubtful) {
         const stored = await this.deps.recall.find(screened);
         if (stored) return await this.recalled(stored, reservation);

@@ -156,7 +156,8 @@ export class Reservations {
       return new ImError('DUPLICATE_MESSAGE', 'the message with this msg_id was erased');
     }
     if (reply.left >= 0) this.noteNumber(request, reply.left);
-    return { ...reply, owner: request.owner };
+    const { kind, sequenceNumber, waiting, doubtful, turn } = reply;
+    return { kind, owner: request.owner, sequenceNumber, waiting, doubtful, turn };
   }
 
   private async ask(request: ReserveRequest): Promise<ReserveReply> {

@@ -25,8 +25,12 @@ interface Answer {
 }
 
 type Protocol = (request: ProduceRequest) => {
-  readonly request: { encode(): Promise<Encoded> };
-  readonly response: { parse(answer: Answer): Promise<unknown> };
+  /** Made for this request alone, unlike the response. */
+  readonly request: { encode: () => Promise<Encoded> };
+  readonly response: {
+    readonly decode: (bytes: Buffer) => Promise<Answer>;
+    readonly parse: (answer: Answer) => Promise<unknown>;
+  };
 };
 
 interface Produce {
@@ -52,16 +56,17 @@ export function changeProduceRequests(): void {
     const ours = version >= FIRST_VERSION && version <= LAST_VERSION;
     return (asked) => {
       const { request, response } = protocol(asked);
-      const encode = (): Promise<Encoded> => {
+      const { encode } = request;
+      request.encode = (): Promise<Encoded> => {
         if (isLate(asked)) return Promise.reject(new Error('too late to be sent'));
         const bytes = ours ? encodeProduce(asked, Date.now()) : undefined;
-        return bytes ? Promise.resolve({ buf: bytes, buffer: bytes }) : request.encode();
+        return bytes ? Promise.resolve({ buf: bytes, buffer: bytes }) : encode();
       };
       const parse = (answer: Answer): Promise<unknown> => {
         tellRecords(asked, answer);
         return response.parse(answer);
       };
-      return { request: { ...request, encode }, response: { ...response, parse } };
+      return { request, response: { decode: response.decode, parse } };
     };
   };
 }

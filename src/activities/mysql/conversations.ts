@@ -64,8 +64,8 @@ export class Conversations {
       [msgIds],
     );
     const known = new Map<string, MessageFacts>();
-    for (const { type, key, ...row } of rows) {
-      known.set(row.msgId, { ...row, conversation: conversationOf(type, key) });
+    for (const { msgId, senderId, acceptedAt, type, key } of rows) {
+      known.set(msgId, { msgId, senderId, acceptedAt, conversation: conversationOf(type, key) });
     }
     return msgIds.map((msgId) => known.get(msgId));
   }
@@ -180,7 +180,7 @@ export class Conversations {
        ORDER BY m.sequence_number LIMIT ${MAX_ROWS}`,
       [userId, conversation.key, upTo, userId],
     );
-    return rows.map((row) => ({ ...row, conversation }));
+    return rows.map((row) => Object.assign(row, { conversation }));
   }
 
   /** The first messages of others in (after, upTo] of a group that the member has not read. */
@@ -199,7 +199,7 @@ export class Conversations {
        ORDER BY m.sequence_number LIMIT ${MAX_ROWS}`,
       [conversation.key, await this.startAfter(seen, after), upTo, since, userId, userId, userId],
     );
-    return rows.map((row) => ({ ...row, conversation }));
+    return rows.map((row) => Object.assign(row, { conversation }));
   }
 
   /** The private conversations with messages that the user has not read. */

@@ -157,7 +157,7 @@ function withSettledPositions(items: readonly LogItem[]): LogItem[] {
     .map((item) => {
       const settled = next === Infinity ? last : next - 1;
       next = Math.min(next, item.position);
-      return { ...item, position: settled };
+      return { position: settled, stay: item.stay, message: item.message };
     })
     .toReversed();
 }

@@ -183,7 +183,7 @@ export function toMessage(row: MessageRow): SequencedMessage {
     metadata: row.metadata === null ? {} : (JSON.parse(row.metadata) as Record<string, string>),
     sequenceNumber: row.sequence_number,
     acceptedAt: row.created_at,
-    ...(row.erased_at !== null && { erased: true }),
+    erased: row.erased_at === null ? undefined : true,
   };
 }
 

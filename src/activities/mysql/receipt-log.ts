@@ -46,10 +46,9 @@ export class ReceiptLog {
        ORDER BY id LIMIT ?`,
       [senderId, upToId, limit],
     );
-    return rows.map(({ type, key, ...row }) => ({
-      ...row,
-      conversation: conversationOf(type, key),
-    }));
+    return rows.map((row) =>
+      Object.assign(row, { conversation: conversationOf(row.type, row.key) }),
+    );
   }
 
   /** Notes that an append is about to be made; replaces the one before it, which has been finished. */

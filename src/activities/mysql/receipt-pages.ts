@@ -26,10 +26,10 @@ export class ReceiptPages {
        WHERE msg_id = ? AND reader_id IN (?) AND device_id <> '' ORDER BY id`,
       [msgId, rows.map((row) => row.readerId)],
     );
-    return rows.map((row) => ({
-      ...row,
-      devices: devices.filter((d) => d.readerId === row.readerId).map((d) => d.deviceId),
-    }));
+    return rows.map((row) => {
+      const own = devices.filter((d) => d.readerId === row.readerId);
+      return Object.assign(row, { devices: own.map((d) => d.deviceId) });
+    });
   }
 
   /** What the receipts of a message came to when they were last aggregated. */

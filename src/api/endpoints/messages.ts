@@ -27,19 +27,18 @@ export const wireMessage = z.object({
 /** `recipientId`: who a group message waits for. */
 export function toWire(message: OpenedMessage, recipientId?: string): z.input<typeof wireMessage> {
   const { conversation } = message;
+  const group = conversation.type === 'group' ? conversation : undefined;
   return {
     msg_id: message.msgId,
     sender_id: message.senderId,
     recipient_id: message.recipientId ?? recipientId,
     content: message.content,
-    ...(message.unreadable && { unreadable: message.unreadable }),
+    unreadable: message.unreadable,
     sequence_number: message.sequenceNumber,
     timestamp: message.timestamp,
     created_at: message.acceptedAt,
-    ...(conversation.type === 'group' && {
-      group_id: conversation.key,
-      conversation_type: conversation.type,
-      conversation_id: conversation.id,
-    }),
+    group_id: group?.key,
+    conversation_type: group?.type,
+    conversation_id: group?.id,
   };
 }
