@@ -11,13 +11,12 @@ import type { Mailbox } from '../activities/mysql/mailbox';
 import { messageOf } from '../domain/errors';
 import type { Logger } from '../logger';
 import type { Metrics } from '../metrics';
+import { DOUBT_MS } from '../routing/attendance';
 
 /** Users whose presence is asked for at once, from memory mostly, the others in few questions. */
 const MAX_LOOKUPS = 500;
 /** Users in one question to MySQL. */
 const MAX_ASKED = 500;
-/** How far the registry's times, whole seconds of the gateways' clocks, may be off, ms. */
-const CLOCK_DOUBT_MS = 3_000;
 /** Users who may wait for either; more are left to the sweep. */
 const MAX_QUEUED = 50_000;
 
@@ -116,7 +115,7 @@ export class DeliveryTrigger {
     const back: string[] = [];
     for (const [userId, { devices, certain }] of await presence.lookupMany(unsure)) {
       // Whoever is there may have been away between.
-      const isNew = devices.every(({ connectedAt }) => connectedAt * 1_000 > at - CLOCK_DOUBT_MS);
+      const isNew = devices.every(({ connectedAt }) => connectedAt * 1_000 > at - DOUBT_MS);
       if (certain && !isNew) continue;
       gone.add(userId);
       if (devices.length > 0) back.push(userId);

@@ -6,8 +6,8 @@
 import type { Presence, PresenceAnswer } from '../activities/etcd/presence';
 import { VANISH_OVERLAP_MS } from '../activities/mysql/group-readers';
 
-/** What the registry's times leave open, ms. */
-const DOUBT_MS = 3_000;
+/** What the registry's times, whole seconds of the gateways' clocks, leave open, ms. */
+export const DOUBT_MS = 3_000;
 /** A look-up that took longer does not say when it was true, ms. */
 const MAX_LOOK_MS = 1_000;
 

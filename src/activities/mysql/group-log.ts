@@ -136,13 +136,18 @@ async function awaken(on: Queryable, groupId: string, acceptedAt: number): Promi
       [acceptedAt - APPEAR_OVERLAP_MS, after, groupId, AWOKEN_PAGE],
     );
     const users = page.map((row) => row.user_id);
-    for (const piece of chunks(users)) {
-      await on.execute('UPDATE group_readers SET state = 1 WHERE user_id IN (?) AND state > 0', [
-        piece,
-      ]);
-    }
+    await noteBehind(on, users);
     told.push(...users.slice(0, MAX_AWOKEN - told.length));
     after = users.length < AWOKEN_PAGE ? undefined : users.at(-1);
   }
   return told;
+}
+
+/** Notes of those of the users who are present that something may be yet to be delivered to them. */
+export async function noteBehind(on: Queryable, userIds: readonly string[]): Promise<void> {
+  for (const piece of chunks(userIds)) {
+    await on.execute('UPDATE group_readers SET state = 1 WHERE user_id IN (?) AND state > 0', [
+      piece,
+    ]);
+  }
 }

@@ -5,7 +5,7 @@
 import type { MembershipChange } from '../../domain/roster';
 import { chunks, MAX_ROWS } from './chunks';
 import type { Database, Queryable } from './database';
-import { APPEAR_OVERLAP_MS, lockGroup } from './group-log';
+import { APPEAR_OVERLAP_MS, lockGroup, noteBehind } from './group-log';
 
 /** A member as a group's members are first written down. */
 export interface FirstMember {
@@ -260,11 +260,7 @@ async function unsettle(
     [members.map(({ userId }) => userId), joinedAt - APPEAR_OVERLAP_MS],
   );
   const users = rows.map((row) => row.user_id);
-  if (users.length > 0) {
-    await tx.execute('UPDATE group_readers SET state = 1 WHERE user_id IN (?) AND state > 0', [
-      users,
-    ]);
-  }
+  await noteBehind(tx, users);
   return users;
 }
 
