@@ -81,6 +81,7 @@ export async function startServer(config: Config, content?: ContentSteps): Promi
       oneByOne: config.ROUTING_EXECUTOR === 'temporal',
       metrics,
     }),
+    log,
   );
   const rest = await createRest(parts);
   const http = await listenHttp(config.IM_BIND_ADDRESS, config.HTTP_PORT, {

@@ -1,11 +1,11 @@
 /**
- * Maps and sets for what comes and goes thousands of times a second.
+ * A map for what comes and goes thousands of times a second.
  *
  * A `Map` or `Set` that grows, or is rid of deleted entries, leaves its earlier table behind with a pointer
  * to the next one. Once one of these tables has reached the old generation, scavenges take every later
  * one for alive, and all that was in it, until a mark-compact: of entries that hold a whole call, three
- * quarters of what the server put into its old generation (bench/NOTES.md). The tables of a plain object
- * and of an array do not know of each other.
+ * quarters of what the server put into its old generation (bench/NOTES.md). The tables of a plain
+ * object do not know of each other.
  */
 
 /** As much of a `Map` as is needed; iterates over numbers in ascending order. */
@@ -50,30 +50,5 @@ export class PlainMap<K extends number | string, V extends object> {
 
   forEach(callback: (value: V) => void): void {
     this.values().forEach((value) => callback(value));
-  }
-}
-
-/** As much of a `Set` as is needed, for a handful of entries: it looks at all of them. */
-export class PlainSet<T extends object> {
-  private readonly entries: T[] = [];
-
-  get size(): number {
-    return this.entries.length;
-  }
-
-  add(entry: T): this {
-    if (!this.entries.includes(entry)) this.entries.push(entry);
-    return this;
-  }
-
-  delete(entry: T): boolean {
-    const at = this.entries.indexOf(entry);
-    if (at < 0) return false;
-    this.entries.splice(at, 1);
-    return true;
-  }
-
-  forEach(callback: (entry: T) => void): void {
-    [...this.entries].forEach((entry) => callback(entry));
   }
 }

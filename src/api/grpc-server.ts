@@ -1,11 +1,11 @@
 /** The gRPC listener: the spec's service, the streaming one, health checking and reflection. */
-import { Server, ServerCredentials } from '@grpc/grpc-js';
-import type { UntypedServiceImplementation } from '@grpc/grpc-js';
+import type { Server, UntypedServiceImplementation } from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation } from 'grpc-health-check';
 import { loadProto, serviceIn } from '../activities/protos';
+import type { Logger } from '../logger';
+import { GrpcServer } from './grpc/server';
 import { withUtf8Check } from './im-service';
-import { withPlainSessionTables } from './session-tables';
 import { withBytes } from './stream-service';
 import type { StreamService } from './stream-service';
 
@@ -26,52 +26,28 @@ export async function listenGrpc(
   address: string,
   service: UntypedServiceImplementation,
   streams: StreamService,
+  log: Logger,
 ): Promise<GrpcListener> {
   const definition = loadProto('api/v1/im_stream.proto');
-  const server = new Server({
-    'grpc.max_concurrent_streams': 10_000,
-    // Nobody asks for its statistics, and each call pays for them.
-    'grpc.enable_channelz': 0,
-    // Clients behind a dead NAT entry are noticed and their calls given up.
-    'grpc.keepalive_time_ms': 30_000,
-    'grpc.keepalive_timeout_ms': 10_000,
+  const server = new GrpcServer({
+    report: (error) => log.error({ err: error }, 'a gRPC handler threw'),
   });
   server.addService(withUtf8Check(serviceIn(definition, SERVICE)), service);
   server.addService(withBytes(serviceIn(definition, STREAM_SERVICE)), streams.handlers);
   const health = new HealthImplementation(
     Object.fromEntries(HEALTH_NAMES.map((name) => [name, 'SERVING'])),
   );
-  health.addToServer(server);
-  new ReflectionService(definition).addToServer(server);
-  const port = await withPlainSessionTables(() => bind(server, address));
+  // Of grpc-js's server both use no more than `addService`.
+  const asGrpcJs = server as unknown as Server;
+  health.addToServer(asGrpcJs);
+  new ReflectionService(definition).addToServer(asGrpcJs);
+  const port = await server.listen(address);
   return {
     port,
     close: (graceMs) => {
       for (const name of HEALTH_NAMES) health.setStatus(name, 'NOT_SERVING');
       streams.stop();
-      return shutDown(server, graceMs);
+      return server.close(graceMs);
     },
   };
-}
-
-function bind(server: Server, address: string): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) => {
-      if (error) reject(error);
-      else resolve(bound);
-    });
-  });
-}
-
-function shutDown(server: Server, graceMs: number): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => {
-      server.forceShutdown();
-      resolve();
-    }, graceMs);
-    server.tryShutdown(() => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
 }

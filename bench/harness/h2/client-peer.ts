@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
-import { PREFACE, SETTING, settingsFrame } from '../../../src/activities/gateway/http2-frames';
+import { PREFACE, SETTING, settingsFrame } from '../../../src/http2/frames';
 import { LARGE_WINDOW } from './frames';
 import { LARGE_CONNECTION_WINDOW, Peer } from './peer';
 

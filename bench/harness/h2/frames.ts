@@ -4,13 +4,7 @@
  * generator must cost a fraction of the server.
  */
 
-import {
-  FLAG,
-  FRAME,
-  frame,
-  HEAD_BYTES,
-  numberFrame,
-} from '../../../src/activities/gateway/http2-frames';
+import { FLAG, FRAME, frame, HEAD_BYTES, numberFrame } from '../../../src/http2/frames';
 
 /** Before each gRPC message: a flag and its length. */
 export const GRPC_PREFIX_BYTES = 5;

@@ -1,12 +1,6 @@
 /** What either side of an HTTP/2 connection does with frames, whatever its calls are. */
 import type { Socket } from 'node:net';
-import {
-  DEFAULT_WINDOW,
-  FLAG,
-  FRAME,
-  frame,
-  readSettings,
-} from '../../../src/activities/gateway/http2-frames';
+import { DEFAULT_WINDOW, FLAG, FRAME, frame, readSettings } from '../../../src/http2/frames';
 import {
   FrameReader,
   LARGE_WINDOW,

@@ -1,6 +1,6 @@
 /** A request's frames, made once; writing one is a copy, and a patch of what differs from message to message. */
 import { bytesField } from '../protobuf';
-import { FLAG, FRAME, frame, HEAD_BYTES } from '../../../src/activities/gateway/http2-frames';
+import { FLAG, FRAME, frame, HEAD_BYTES } from '../../../src/http2/frames';
 import { grpcMessage } from './frames';
 import { requestHeaders } from './hpack';
 

@@ -12,7 +12,7 @@ import {
   HEAD_BYTES,
   SETTING,
   writeHead,
-} from '../../../src/activities/gateway/http2-frames';
+} from '../../../src/http2/frames';
 import { readFields } from '../protobuf';
 import { ClientPeer } from './client-peer';
 import type { CallHandlers } from './client-peer';

@@ -3,7 +3,7 @@
  * the caller's own, kept by stream in flat arrays: nothing is allocated for a call.
  */
 import type { Socket } from 'node:net';
-import { SETTING } from '../../../src/activities/gateway/http2-frames';
+import { SETTING } from '../../../src/http2/frames';
 import { ClientPeer } from './client-peer';
 import type { CallHandlers } from './client-peer';
 import type { RequestTemplate } from './request-template';

@@ -13,7 +13,7 @@ import {
   PREFACE,
   SETTING,
   settingsFrame,
-} from '../../../src/activities/gateway/http2-frames';
+} from '../../../src/http2/frames';
 import { grpcMessage, LARGE_WINDOW } from './frames';
 import { ANSWER_HEADERS, OK_TRAILERS } from './hpack';
 import { LARGE_CONNECTION_WINDOW, Peer } from './peer';

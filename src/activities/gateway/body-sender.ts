@@ -1,8 +1,13 @@
 /** Sends request bodies as fast as the peer's flow control lets it, in the order they were begun. */
-import type { FrameWriter } from './frame-writer';
-import { DEFAULT_FRAME_SIZE, DEFAULT_WINDOW, FLAG, FRAME, ProtocolError } from './http2-frames';
-
-const MAX_WINDOW = 0x7fffffff;
+import type { FrameWriter } from '../../http2/frame-writer';
+import {
+  DEFAULT_FRAME_SIZE,
+  DEFAULT_WINDOW,
+  FLAG,
+  FRAME,
+  MAX_WINDOW,
+  ProtocolError,
+} from '../../http2/frames';
 
 export interface Body {
   readonly id: number;

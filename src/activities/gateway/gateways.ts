@@ -8,7 +8,7 @@ import { loadProto, serviceIn } from '../protos';
 import { GrpcError, timeoutHeader } from './grpc-call';
 import type { Method } from './grpc-call';
 import { GrpcChannel } from './grpc-channel';
-import { encodeHeaders } from './hpack';
+import { encodeHeaders } from '../../http2/hpack';
 
 /** Addresses kept connected; the longest unused one is closed beyond it. */
 const MAX_GATEWAYS = 1_000;

@@ -1,6 +1,6 @@
 /** One unary gRPC call: what is sent, what comes back, and what the peer's signs mean. */
 import { status } from '@grpc/grpc-js';
-import { ERROR } from './http2-frames';
+import { ERROR } from '../../http2/frames';
 
 /** A call that failed, with gRPC's status code. */
 export class GrpcError extends Error {

@@ -22,7 +22,7 @@ import type { Call, Outcome } from './grpc-call';
 import { PlainMap } from '../plain-map';
 import { BodySender } from './body-sender';
 import type { Body } from './body-sender';
-import { FrameWriter } from './frame-writer';
+import { FrameWriter } from '../../http2/frame-writer';
 import { HeaderBlocks } from './header-blocks';
 import {
   DEFAULT_WINDOW,
@@ -37,8 +37,8 @@ import {
   readSettings,
   SETTING,
   settingsFrame,
-} from './http2-frames';
-import type { Frame } from './http2-frames';
+} from '../../http2/frames';
+import type { Frame } from '../../http2/frames';
 
 /** From the attempt to connect to the peer's settings, ms. */
 const CONNECT_TIMEOUT_MS = 3_000;

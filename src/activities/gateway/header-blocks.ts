@@ -1,13 +1,16 @@
 /** Puts HEADERS and CONTINUATION frames together, and reads what they say of a call. */
 import { outcomeOf } from './grpc-call';
 import type { Outcome } from './grpc-call';
-import { decodeHeaders } from './hpack';
-import { FLAG, FRAME, ProtocolError } from './http2-frames';
-import type { Frame } from './http2-frames';
+import { HeaderDecoder, knownHeaders } from '../../http2/hpack';
+import type { Header } from '../../http2/hpack';
+import { FLAG, FRAME, ProtocolError } from '../../http2/frames';
+import type { Frame } from '../../http2/frames';
 
 /** Blocks are remembered by their bytes; nearly all that a gateway sends are the same few. */
 const MAX_KNOWN = 100;
 const MAX_BLOCK_BYTES = 65_536;
+const header = (name: string, value: string): Header => [name, value];
+const KNOWN_HEADERS = knownHeaders(header);
 
 export interface HeaderBlock {
   readonly stream: number;
@@ -18,6 +21,11 @@ export interface HeaderBlock {
 
 export class HeaderBlocks {
   private readonly known = new Map<string, Outcome>();
+  /** Without a table: a block means the same whatever came before it, and can be remembered. */
+  private readonly decoder = new HeaderDecoder(KNOWN_HEADERS, header, {
+    tableBytes: 0,
+    listBytes: MAX_BLOCK_BYTES,
+  });
   private partial: { stream: number; last: boolean; block: Buffer } | undefined;
 
   /** CONTINUATION must follow. */
@@ -46,7 +54,7 @@ export class HeaderBlocks {
     const key = block.toString('latin1');
     let outcome = this.known.get(key);
     if (!outcome) {
-      outcome = outcomeOf(decodeHeaders(block));
+      outcome = outcomeOf(this.decoder.decode(block));
       if (this.known.size >= MAX_KNOWN) this.known.clear();
       this.known.set(key, outcome);
     }

@@ -27,14 +27,19 @@ export const SETTING = {
   maxConcurrentStreams: 3,
   initialWindowSize: 4,
   maxFrameSize: 5,
+  maxHeaderListSize: 6,
 } as const;
 
 export const ERROR = {
   none: 0,
   protocol: 1,
   internal: 2,
+  flowControl: 3,
+  streamClosed: 5,
+  frameSize: 6,
   refusedStream: 7,
   cancel: 8,
+  compression: 9,
   enhanceYourCalm: 11,
 } as const;
 
@@ -42,12 +47,21 @@ export const ERROR = {
 export const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
 /** RFC 9113, §6.5.2: what holds until the peer's settings say otherwise. */
 export const DEFAULT_WINDOW = 65_535;
+export const MAX_WINDOW = 0x7fff_ffff;
 export const DEFAULT_FRAME_SIZE = 16_384;
 export const HEAD_BYTES = 9;
 
 /** The peer broke the protocol: the connection is of no use any more. */
 export class ProtocolError extends Error {
   override readonly name = 'ProtocolError';
+
+  constructor(
+    message: string,
+    /** One of {@link ERROR}. */
+    readonly code: number = ERROR.protocol,
+  ) {
+    super(message);
+  }
 }
 
 export interface Frame {
@@ -103,7 +117,8 @@ export function settingsFrame(settings: readonly (readonly [number, number])[]):
 
 /** The settings of a SETTINGS frame. */
 export function* readSettings(payload: Buffer): Generator<[number, number]> {
-  if (payload.length % 6 !== 0) throw new ProtocolError('SETTINGS of a wrong length');
+  if (payload.length % 6 !== 0)
+    throw new ProtocolError('SETTINGS of a wrong length', ERROR.frameSize);
   for (let at = 0; at < payload.length; at += 6) {
     yield [payload.readUInt16BE(at), payload.readUInt32BE(at + 2)];
   }
@@ -119,7 +134,8 @@ export class FrameReader {
     let at = 0;
     while (bytes.length - at >= HEAD_BYTES) {
       const length = bytes.readUIntBE(at, 3);
-      if (length > DEFAULT_FRAME_SIZE) throw new ProtocolError('a frame is too large');
+      if (length > DEFAULT_FRAME_SIZE)
+        throw new ProtocolError('a frame is too large', ERROR.frameSize);
       const end = at + HEAD_BYTES + length;
       if (end > bytes.length) break;
       const type = bytes.readUInt8(at + 3);

@@ -1,6 +1,6 @@
 /** Gathers the frames of one turn of the event loop, to leave in one write. */
 import type { Socket } from 'node:net';
-import { HEAD_BYTES, writeHead } from './http2-frames';
+import { HEAD_BYTES, writeHead } from './frames';
 
 /** What is gathered at most before it leaves early, bytes; a larger frame makes its own room. */
 const BLOCK_BYTES = 32_768;
@@ -45,7 +45,8 @@ export class FrameWriter {
     return at;
   }
 
-  private flush(): void {
+  /** Sends what is gathered now. */
+  flush(): void {
     if (this.end === 0) return;
     // What is being written must not be written over.
     const written = this.block.subarray(0, this.end);

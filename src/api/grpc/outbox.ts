@@ -1,0 +1,144 @@
+/** Sends the responses of one connection as fast as the peer's flow control lets it (RFC 9113, §5.2). */
+import type { FrameWriter } from '../../http2/frame-writer';
+import {
+  DEFAULT_FRAME_SIZE,
+  DEFAULT_WINDOW,
+  ERROR,
+  FLAG,
+  FRAME,
+  MAX_WINDOW,
+  ProtocolError,
+} from '../../http2/frames';
+import { PREFIX_BYTES } from './message-reader';
+import { RESPONSE_HEADERS } from './responses';
+
+/** Tells the peer that our header blocks use no table, whatever its settings come to say (RFC 7541, §4.2). */
+const NO_TABLE = Buffer.of(0x20);
+
+/** The sending side of a stream. */
+export interface Outgoing {
+  readonly id: number;
+  /** Bytes that the peer lets us send on this stream. */
+  window: number;
+  hasHeaders: boolean;
+  /** Messages that wait for the peer's window, with their prefixes; the first from `sent` on. */
+  readonly waiting: Buffer[];
+  sent: number;
+  /** What ends the stream once nothing waits. */
+  trailers: Buffer | undefined;
+  /** Called when what waited is on its way. */
+  onSent(): void;
+  /** The last frame of the stream is on its way. */
+  onFinished(): void;
+}
+
+export class Outbox {
+  /** What a new stream's window is. */
+  streamWindow = DEFAULT_WINDOW;
+  private window = DEFAULT_WINDOW;
+  /** Streams with messages that wait. */
+  private readonly blocked = new Set<Outgoing>();
+  private hasSaidNoTable = false;
+
+  constructor(private readonly out: FrameWriter) {}
+
+  /** Sends a message, or what the windows let through of it now. */
+  message(stream: Outgoing, message: Uint8Array): void {
+    if (!stream.hasHeaders) {
+      stream.hasHeaders = true;
+      this.headers(stream.id, RESPONSE_HEADERS, 0);
+    }
+    const size = PREFIX_BYTES + message.length;
+    const framed = Buffer.allocUnsafe(size);
+    framed[0] = 0;
+    framed.writeUInt32BE(message.length, 1);
+    framed.set(message, PREFIX_BYTES);
+    stream.waiting.push(framed);
+    this.resume(stream);
+  }
+
+  /** Ends the stream: with these headers, when what was given before is sent. */
+  end(stream: Outgoing, trailers: Buffer): void {
+    stream.trailers = trailers;
+    this.resume(stream);
+  }
+
+  /** The stream is over; what waits is not sent any more. */
+  drop(stream: Outgoing): void {
+    if (stream.waiting.length === 0) return;
+    stream.waiting.length = 0;
+    this.blocked.delete(stream);
+  }
+
+  /** More may be sent in all; throws {@link ProtocolError}. */
+  widen(by: number): void {
+    this.window += by;
+    if (this.window > MAX_WINDOW) {
+      throw new ProtocolError('the window is too large', ERROR.flowControl);
+    }
+    for (const stream of [...this.blocked]) {
+      if (this.window <= 0) return;
+      // Those that had to wait longest come first again next time.
+      this.resume(stream);
+    }
+  }
+
+  /** More may be sent on a stream; false when it is more than there may be. */
+  widenStream(stream: Outgoing, by: number): boolean {
+    stream.window += by;
+    if (stream.window > MAX_WINDOW) return false;
+    this.resume(stream);
+    return true;
+  }
+
+  /** The peer's setting for all streams, open ones too; throws {@link ProtocolError}. */
+  setStreamWindow(size: number, open: readonly Outgoing[]): void {
+    if (size > MAX_WINDOW) throw new ProtocolError('a window is too large', ERROR.flowControl);
+    const more = size - this.streamWindow;
+    this.streamWindow = size;
+    for (const stream of open) {
+      if (!this.widenStream(stream, more)) {
+        throw new ProtocolError('a window is too large', ERROR.flowControl);
+      }
+    }
+  }
+
+  headers(stream: number, block: Buffer, flags: number): void {
+    const first = !this.hasSaidNoTable;
+    this.hasSaidNoTable = true;
+    const whole = first ? Buffer.concat([NO_TABLE, block]) : block;
+    this.out.frame([whole.length, FRAME.headers, FLAG.endHeaders | flags, stream], whole, 0);
+  }
+
+  private resume(stream: Outgoing): void {
+    if (!this.sendWaiting(stream)) {
+      this.blocked.add(stream);
+      return;
+    }
+    this.blocked.delete(stream);
+    if (stream.trailers) {
+      this.headers(stream.id, stream.trailers, FLAG.endStream);
+      stream.onFinished();
+    } else {
+      stream.onSent();
+    }
+  }
+
+  /** Sends what the windows let through; true when nothing is left. */
+  private sendWaiting(stream: Outgoing): boolean {
+    const { waiting } = stream;
+    for (let message = waiting[0]; message; message = waiting[0]) {
+      const left = message.length - stream.sent;
+      const size = Math.min(left, DEFAULT_FRAME_SIZE, this.window, stream.window);
+      if (size <= 0) return false;
+      this.out.frame([size, FRAME.data, 0, stream.id], message, stream.sent);
+      stream.window -= size;
+      this.window -= size;
+      stream.sent += size;
+      if (size < left) continue;
+      waiting.shift();
+      stream.sent = 0;
+    }
+    return true;
+  }
+}
