@@ -38,6 +38,8 @@ export class ServerStream implements Outgoing, CallStream {
   trailers: Buffer | undefined;
   /** The client sends no more. */
   isEnded = false;
+  /** Of {@link held}, what the connection has counted. */
+  counted = 0;
   private readonly reader: MessageReader;
   private received = 0;
   /** Bytes that the client may still send. */
@@ -103,9 +105,10 @@ export class ServerStream implements Outgoing, CallStream {
 
   /** The client has gone or given up: whatever the handler has to say is not said. */
   cancel(): void {
+    // Also what is said already may still wait for the client's window.
+    this.owner.outbox.drop(this);
     if (this.isOver) return;
     this.isOver = true;
-    this.owner.outbox.drop(this);
     this.afterSent = undefined;
     this.call?.cancel();
   }

@@ -188,11 +188,11 @@ export class StreamTable implements StreamOwner {
   }
 
   private feed(stream: ServerStream, payload: Buffer, length: number): void {
-    const before = stream.held;
     stream.receive(payload, length);
     // One that has ended by that has been counted out.
     if (!this.streams.has(stream.id)) return;
-    this.held += stream.held - before;
+    this.held += stream.held - stream.counted;
+    stream.counted = stream.held;
     if (this.held <= MAX_HELD_BYTES || stream.held === 0) return;
     const details = 'Too much of unfinished requests is held for this client';
     stream.giveUp({ code: status.RESOURCE_EXHAUSTED, details });
@@ -255,7 +255,7 @@ export class StreamTable implements StreamOwner {
 
   private forget(stream: ServerStream): void {
     if (!this.streams.delete(stream.id)) return;
-    this.held -= stream.held;
+    this.held -= stream.counted;
     this.carrier.closed();
   }
 }
