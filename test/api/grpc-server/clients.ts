@@ -83,7 +83,7 @@ export function h2(
   to: Pick<TestServer, 'address'>,
   options: ClientSessionOptions = {},
 ): ClientHttp2Session {
-  const session = connect(`http://${to.address}`, options);
+  const session = connect(`http://${to.address}`, { maxSessionMemory: 1_000, ...options });
   session.on('error', () => undefined);
   afterwards(() => session.destroy());
   return session;
