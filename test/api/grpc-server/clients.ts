@@ -113,7 +113,7 @@ export function post(
   more: OutgoingHttpHeaders = {},
 ): Promise<H2Answer> {
   return new Promise((resolve, reject) => {
-    const stream = session.request({ ...REQUEST_HEADERS, ...more });
+    const stream = session.request({ ...REQUEST_HEADERS, ...more }, { endStream: false });
     let headers: IncomingHttpHeaders = {};
     let trailers: IncomingHttpHeaders = {};
     const chunks: Buffer[] = [];

@@ -20,7 +20,7 @@ import {
   settingsFrame,
 } from './frames';
 import { RawClient } from './raw-client';
-import { cleanUp, ours, startServer } from './server';
+import { cleanUp, startServer } from './server';
 
 afterEach(cleanUp);
 
@@ -44,7 +44,7 @@ describe('what the server sends', () => {
     expect(stream.messages.map((text) => text.length)).toEqual([size, size, size]);
   });
 
-  ours('waits for the window of its stream, byte by byte, and its trailers for none', async () => {
+  test('waits for the window of its stream, byte by byte, and its trailers for none', async () => {
     const client = await RawClient.connect(await startServer(), {
       settings: [[SETTING.initialWindowSize, 0]],
     });

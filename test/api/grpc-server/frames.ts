@@ -1,10 +1,10 @@
 /** Frames and header blocks as a client writes them, right ones and wrong ones. */
-import { encodeHeaders } from '../../../src/activities/gateway/hpack';
-import type { Header } from '../../../src/activities/gateway/hpack';
-import { FLAG, FRAME, frame } from '../../../src/activities/gateway/http2-frames';
+import { FLAG, FRAME, frame } from '../../../src/http2/frames';
+import { encodeHeaders, HeaderDecoder, knownHeaders } from '../../../src/http2/hpack';
+import type { Header } from '../../../src/http2/hpack';
 
-export { decodeHeaders, encodeHeaders } from '../../../src/activities/gateway/hpack';
-export type { Header } from '../../../src/activities/gateway/hpack';
+export { encodeHeaders } from '../../../src/http2/hpack';
+export type { Header } from '../../../src/http2/hpack';
 export {
   DEFAULT_FRAME_SIZE,
   DEFAULT_WINDOW,
@@ -17,8 +17,8 @@ export {
   readSettings,
   SETTING,
   settingsFrame,
-} from '../../../src/activities/gateway/http2-frames';
-export type { Frame } from '../../../src/activities/gateway/http2-frames';
+} from '../../../src/http2/frames';
+export type { Frame } from '../../../src/http2/frames';
 
 /** RFC 9113, §7: the names of the error codes, by number. */
 export const ERRORS = [
@@ -47,6 +47,15 @@ export const LARGEST_WINDOW = 2 ** 31 - 1;
 
 const END = FLAG.endStream;
 const WHOLE = FLAG.endHeaders;
+
+const asHeader = (name: string, value: string): Header => [name, value];
+const KNOWN = knownHeaders(asHeader);
+
+/** A block of the server's, which uses no table. */
+export function decodeHeaders(bytes: Buffer): Header[] {
+  const limits = { tableBytes: 0, listBytes: 1_000_000 };
+  return new HeaderDecoder(KNOWN, asHeader, limits).decode(bytes);
+}
 
 /** The headers of a gRPC request; `more` come last. */
 export function request(path: string = PATH.unary, more: readonly Header[] = []): Header[] {

@@ -7,7 +7,7 @@ import { waitFor } from '../../support/wait';
 import { errorOf, grpcClient, unary } from './clients';
 import { call, FLAG, FRAME, frame, headers, PATH, PREFACE, request } from './frames';
 import { RawClient } from './raw-client';
-import { afterwards, bareServer, cleanUp, ours, startServer } from './server';
+import { afterwards, bareServer, cleanUp, startServer } from './server';
 import type { Options } from './server';
 
 afterEach(cleanUp);
@@ -161,7 +161,7 @@ describe('closing', () => {
     await closed;
   });
 
-  ours('ends by force what lasts longer than the grace', async () => {
+  test('ends by force what lasts longer than the grace', async () => {
     let cancelled = 0;
     const server = await startServer({
       Unary: () => undefined,
@@ -178,7 +178,7 @@ describe('closing', () => {
     await waitFor('the handler', 5_000, () => Promise.resolve(cancelled === 1));
   });
 
-  ours('ends by force, too, connections that have not said anything', async () => {
+  test('ends by force, too, connections that have not said anything', async () => {
     const server = await startServer();
     const silent = await RawClient.connect(server, { greeting: Buffer.alloc(0) });
     const began = Date.now();
@@ -234,7 +234,7 @@ describe('keepalive', () => {
 });
 
 describe('the handshake', () => {
-  ours.each([
+  test.each([
     ['nothing', Buffer.alloc(0)],
     ['half a preface', PREFACE.subarray(0, 10)],
     ['a preface without settings', PREFACE],
@@ -270,7 +270,7 @@ describe('the handshake', () => {
     expect(server.begun()).toBe(1);
   });
 
-  ours('whose first frame is not SETTINGS is a PROTOCOL_ERROR', async () => {
+  test('whose first frame is not SETTINGS is a PROTOCOL_ERROR', async () => {
     const greeting = Buffer.concat([PREFACE, call(1)]);
     const client = await RawClient.connect(await startServer(), { greeting });
     expect(await client.failure()).toBe('GOAWAY PROTOCOL_ERROR');

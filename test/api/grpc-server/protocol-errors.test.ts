@@ -19,7 +19,7 @@ import {
   settingsFrame,
 } from './frames';
 import { RawClient } from './raw-client';
-import { cleanUp, ours, startServer } from './server';
+import { cleanUp, startServer } from './server';
 
 afterEach(cleanUp);
 
@@ -96,15 +96,15 @@ const frameSize: Case[] = [
 ];
 
 describe('a PROTOCOL_ERROR of the connection', () => {
-  ours.each(protocol)('is %s', (_, parts) => endsConnection(parts, 'PROTOCOL_ERROR'));
+  test.each(protocol)('is %s', (_, parts) => endsConnection(parts, 'PROTOCOL_ERROR'));
 });
 
 describe('a FRAME_SIZE_ERROR of the connection', () => {
-  ours.each(frameSize)('is %s', (_, parts) => endsConnection(parts, 'FRAME_SIZE_ERROR'));
+  test.each(frameSize)('is %s', (_, parts) => endsConnection(parts, 'FRAME_SIZE_ERROR'));
 });
 
 describe('a FLOW_CONTROL_ERROR of the connection', () => {
-  ours.each<Case>([
+  test.each<Case>([
     ['WINDOW_UPDATE beyond 2^31-1', [update(0, LARGEST_WINDOW)]],
     ['the same in steps', [update(0, 2 ** 30), update(0, 2 ** 30)]],
     ['SETTINGS_INITIAL_WINDOW_SIZE of 2^31', [setting(SETTING.initialWindowSize, 2 ** 31)]],
@@ -126,7 +126,7 @@ describe('an error of the stream alone', () => {
     expect(await client.serves(3)).toBe(true);
   });
 
-  ours('is WINDOW_UPDATE of 0', async () => {
+  test('is WINDOW_UPDATE of 0', async () => {
     const { client } = await pair();
     client.send(update(1, 0));
     expect(await client.failure(1)).toBe('RST_STREAM PROTOCOL_ERROR');
@@ -214,7 +214,7 @@ describe('a stream that is over', () => {
 });
 
 describe('more streams than allowed', () => {
-  ours('are refused, and served when there is room again', async () => {
+  test('are refused, and served when there is room again', async () => {
     const held: (() => void)[] = [];
     const server = await startServer(
       { Unary: (unary, answer) => void held.push(() => answer(null, unary.request)) },

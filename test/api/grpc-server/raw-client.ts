@@ -25,7 +25,7 @@ const PATIENCE_MS = 15_000;
 interface RawOptions {
   /** Besides a header table of size 0, without which we could not read answers. */
   readonly settings?: readonly (readonly [number, number])[];
-  /** What is said first, if not the preface and the settings. */
+  /** What is said first, if not the preface and the settings; then those of the server are not acknowledged. */
   readonly greeting?: Buffer;
   /** Whether it reads from the start. */
   readonly reads?: boolean;
@@ -50,7 +50,10 @@ export class RawClient {
   private readonly looks = new Set<() => void>();
   private pings = 0;
 
-  private constructor(readonly socket: Socket) {
+  private constructor(
+    readonly socket: Socket,
+    private readonly acks: boolean,
+  ) {
     socket.setNoDelay(true);
     socket.on('data', (chunk) => {
       this.reader.read(chunk, (frame) => this.take(frame));
@@ -66,7 +69,7 @@ export class RawClient {
 
   static async connect(to: Pick<TestServer, 'port'>, options: RawOptions = {}): Promise<RawClient> {
     const socket = connect(to.port, '127.0.0.1');
-    const client = new RawClient(socket);
+    const client = new RawClient(socket, options.greeting === undefined);
     if (options.reads === false) socket.pause();
     await new Promise((resolve, reject) => {
       socket.once('connect', resolve);
@@ -216,7 +219,7 @@ export class RawClient {
   private take(frame: Frame): void {
     this.frames.push({ ...frame, payload: Buffer.from(frame.payload) });
     const isAck = frame.flags & FLAG.ack;
-    if (frame.type === FRAME.settings && !isAck) {
+    if (this.acks && frame.type === FRAME.settings && !isAck) {
       this.send(Buffer.from([0, 0, 0, FRAME.settings, FLAG.ack, 0, 0, 0, 0]));
     }
   }

@@ -4,7 +4,7 @@ import { status } from '@grpc/grpc-js';
 import { h2, post } from './clients';
 import { call, data, FLAG, headers, message, PATH, request } from './frames';
 import { RawClient } from './raw-client';
-import { cleanUp, ours, POISON, startServer } from './server';
+import { cleanUp, POISON, startServer } from './server';
 
 afterEach(cleanUp);
 
@@ -49,7 +49,7 @@ describe('what is no gRPC', () => {
     },
   );
 
-  ours.each(['GET', 'PUT', 'HEAD', 'OPTIONS', 'BREW'])('method %s is 405', async (method) => {
+  test.each(['GET', 'PUT', 'HEAD', 'OPTIONS', 'BREW'])('method %s is 405', async (method) => {
     const server = await startServer();
     const session = h2(server);
     const answer = await post(session, Buffer.alloc(0), { ':method': method });
@@ -122,7 +122,7 @@ describe('compressed requests', () => {
     expect(server.begun()).toBe(0);
   });
 
-  ours('a message that says to be compressed, in no encoding, is INTERNAL', async () => {
+  test('a message that says to be compressed, in no encoding, is INTERNAL', async () => {
     const session = h2(await startServer());
     expect((await post(session, message('x', 1))).code).toBe(status.INTERNAL);
   });
@@ -168,7 +168,7 @@ describe('the messages of a request', () => {
     });
   }
 
-  ours.each(half)('%s at the end of a stream of messages: refused', async (_, body) => {
+  test.each(half)('%s at the end of a stream of messages: refused', async (_, body) => {
     const both = Buffer.concat([message('whole'), body]);
     const answer = await post(h2(await startServer()), both, { ':path': PATH.upload });
     expect(answer.code).toBe(status.INTERNAL);
@@ -220,7 +220,7 @@ describe('grpc-timeout', () => {
     expect(answer).toMatchObject({ code: 0, messages: ['x'] });
   });
 
-  ours.each(['99999999H', '99999999M', '99999999S', '5000H', '3000000S'])(
+  test.each(['99999999H', '99999999M', '99999999S', '5000H', '3000000S'])(
     '%s, longer than timers of Node, does not end a call at once',
     async (timeout) => {
       const server = await startServer({
