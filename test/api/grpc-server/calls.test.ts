@@ -1,6 +1,5 @@
 /** Unary calls as clients of gRPC make them. */
 import { Metadata, status } from '@grpc/grpc-js';
-import type { Server } from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation } from 'grpc-health-check';
 import { loadProto } from '../../../src/activities/protos';
@@ -198,8 +197,8 @@ test('services that add themselves are there too', async () => {
   const health = new HealthImplementation({ '': 'SERVING' });
   const reflection = new ReflectionService(loadProto('api/v1/im_stream.proto'));
   const server = await startServer({}, {}, (to) => {
-    health.addToServer(to as unknown as Server);
-    reflection.addToServer(to as unknown as Server);
+    health.addToServer(to);
+    reflection.addToServer(to);
   });
   const client = grpcClient(server);
   const { value } = await unary(client, '', { path: '/grpc.health.v1.Health/Check' });

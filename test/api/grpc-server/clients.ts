@@ -118,7 +118,7 @@ export function post(
     let trailers: IncomingHttpHeaders = {};
     const chunks: Buffer[] = [];
     stream.on('response', (received) => (headers = received));
-    stream.on('trailers', (received) => (trailers = received));
+    stream.on('trailers', (received: IncomingHttpHeaders) => (trailers = received));
     stream.on('data', (chunk: Buffer) => chunks.push(chunk));
     stream.on('error', reject);
     stream.on('close', () => {
@@ -134,7 +134,7 @@ export function post(
 /** The gRPC messages of a body. */
 export function messagesOf(body: Buffer): string[] {
   const messages: string[] = [];
-  for (let at = 0; at + 5 <= body.length; ) {
+  for (let at = 0; at + 5 <= body.length;) {
     const end = at + 5 + body.readUInt32BE(at + 1);
     messages.push(body.toString('latin1', at + 5, end));
     at = end;

@@ -1,5 +1,6 @@
 /** Windows: what may be sent in either direction, and who is held back (RFC 9113, §5.2 and §6.9). */
 import { constants } from 'node:http2';
+import type { IncomingHttpHeaders } from 'node:http2';
 import type { ServerDuplexStream } from '@grpc/grpc-js';
 import { waitFor } from '../../support/wait';
 import { h2, post } from './clients';
@@ -192,7 +193,7 @@ describe('what the client sends', () => {
       'content-type': 'application/grpc',
     });
     let code: unknown;
-    stream.on('trailers', (trailers) => (code = trailers['grpc-status']));
+    stream.on('trailers', (trailers: IncomingHttpHeaders) => (code = trailers['grpc-status']));
     stream.on('response', (sent) => (code = sent['grpc-status']));
     stream.on('error', () => undefined);
     stream.resume();
@@ -248,7 +249,9 @@ describe('what the client sends', () => {
   });
 
   test('to streams that are over, or nobody reads, is given back to the connection', async () => {
-    const server = await startServer({ Unary: (_call, answer) => answer({ code: 3, details: 'x' }) });
+    const server = await startServer({
+      Unary: (_call, answer) => answer({ code: 3, details: 'x' }),
+    });
     const session = h2(server);
     const body = message(Buffer.alloc(1_000_000));
     for (let i = 0; i < 30; i++) {

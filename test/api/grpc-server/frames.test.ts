@@ -99,7 +99,9 @@ describe('SETTINGS', () => {
     const client = await RawClient.connect(await startServer());
     client.send(settingsFrame([]), settingsFrame([[SETTING.maxFrameSize, 2 ** 24 - 1]]));
     await client.until('three acks', () => {
-      return client.frames.filter((f) => f.type === FRAME.settings && f.flags === FLAG.ack).length === 3;
+      return (
+        client.frames.filter((f) => f.type === FRAME.settings && f.flags === FLAG.ack).length === 3
+      );
     });
     const [first] = client.frames;
     expect(first).toMatchObject({ type: FRAME.settings, flags: 0, stream: 0 });
@@ -238,7 +240,12 @@ describe('what a server need not know', () => {
   test('is ignored: frames, priorities, and what belongs to streams that are gone', async () => {
     const client = await RawClient.connect(await startServer());
     const unknown = (stream: number) => frame(0x42, 0xff, stream, Buffer.from('any bytes'));
-    client.send(unknown(0), unknown(1), unknown(100), frame(0x10, 0, 0, Buffer.from('\0\0\0\u0001u=1')));
+    client.send(
+      unknown(0),
+      unknown(1),
+      unknown(100),
+      frame(0x10, 0, 0, Buffer.from('\0\0\0\u0001u=1')),
+    );
     client.send(priority(0, 1), priority(7, 99), priority(1, 3));
     expect(await client.serves(5)).toBe(true);
     client.send(unknown(5), priority(3, 5), reset(5), numberFrame(FRAME.windowUpdate, 5, 100));

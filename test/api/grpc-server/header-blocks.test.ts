@@ -34,7 +34,8 @@ const BASE = encodeHeaders(request());
 const blockOf = (...parts: Buffer[]) => Buffer.concat([BASE, ...parts]);
 const COMPRESSED = message('x', 1);
 /** The answer says which encoding it was, and so which header was read. */
-const quoted = (text: string | undefined) => /encoding "(.*)"/.exec(decodeURIComponent(text ?? ''))?.[1];
+const quoted = (text: string | undefined) =>
+  /encoding "(.*)"/.exec(decodeURIComponent(text ?? ''))?.[1];
 
 /** Which `grpc-encoding` the server reads in blocks, one stream each. */
 async function readings(blocks: readonly Buffer[]): Promise<(string | undefined)[]> {
@@ -210,7 +211,10 @@ describe('a COMPRESSION_ERROR', () => {
 describe('many headers of all kinds', () => {
   test('of a client with a table of its own are read as they were meant', async () => {
     const next = random(1);
-    const texts = Array.from({ length: 60 }, (_, i) => `${i}-${'v'.repeat(next(i % 9 ? 60 : 2_000))}`);
+    const texts = Array.from(
+      { length: 60 },
+      (_, i) => `${i}-${'v'.repeat(next(i % 9 ? 60 : 2_000))}`,
+    );
     const names = ['grpc-encoding', ...Array.from({ length: 15 }, (_, i) => `x-${i}`)];
     // The client's own idea of the table.
     let table: Header[] = [];

@@ -53,7 +53,10 @@ type Case = [name: string, parts: Buffer[]];
 const protocol: Case[] = [
   ['DATA on stream 0', [data(0, 'x')]],
   ['DATA on an idle stream', [data(3, 'x')]],
-  ['DATA with more padding than payload', [frame(FRAME.data, FLAG.padded, 1, bytes(5, 1, 1, 1, 1))]],
+  [
+    'DATA with more padding than payload',
+    [frame(FRAME.data, FLAG.padded, 1, bytes(5, 1, 1, 1, 1))],
+  ],
   ['HEADERS on stream 0', [block(0, encodeHeaders(CHAT))]],
   ['HEADERS of an even number', [headers(2, CHAT)]],
   ['HEADERS with more padding than payload', [frame(FRAME.headers, 0xc, 3, bytes(9, 0x83))]],
@@ -168,7 +171,11 @@ describe('a stream whose request is over', () => {
 
   test('still takes WINDOW_UPDATE, PRIORITY and RST_STREAM', async () => {
     const { client, cancelled } = await halfClosed();
-    client.send(update(1, 100), frame(FRAME.priority, 0, 1, Buffer.from([0, 0, 0, 0, 1])), reset(1));
+    client.send(
+      update(1, 100),
+      frame(FRAME.priority, 0, 1, Buffer.from([0, 0, 0, 0, 1])),
+      reset(1),
+    );
     expect(await client.serves(3)).toBe(true);
     expect(cancelled()).toBe(1);
   });
@@ -184,7 +191,10 @@ describe('a stream that is over', () => {
   // A server may have forgotten it: what is late is then ignored, or an error, but no call.
   test.each([
     ...late.map(([name, parts]): Case => [`${name} after its answer`, [call(1), ...parts]]),
-    ...late.map(([name, parts]): Case => [`${name} after its reset`, [headers(1), reset(1), ...parts]]),
+    ...late.map(([name, parts]): Case => [
+      `${name} after its reset`,
+      [headers(1), reset(1), ...parts],
+    ]),
   ])('is not begun again by %s', async (_, parts) => {
     const server = await startServer();
     const client = await RawClient.connect(server);

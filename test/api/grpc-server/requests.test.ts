@@ -144,11 +144,7 @@ describe('compressed requests', () => {
 describe('the messages of a request', () => {
   const wrong: [string, Buffer, number[]][] = [
     ['none', Buffer.alloc(0), [status.UNIMPLEMENTED, status.INTERNAL]],
-    [
-      'two',
-      Buffer.concat([message('a'), message('b')]),
-      [status.UNIMPLEMENTED, status.INTERNAL],
-    ],
+    ['two', Buffer.concat([message('a'), message('b')]), [status.UNIMPLEMENTED, status.INTERNAL]],
     ['one that cannot be read', message(POISON), [status.INTERNAL]],
     ['one that is longer than allowed', message('x').fill(0xff, 1, 5), [status.RESOURCE_EXHAUSTED]],
   ];

@@ -88,6 +88,9 @@ export function bareServer(options: Options = {}): GrpcServer {
   return server;
 }
 
+/** The number a text says, if it is one that can be served. */
+const bounded = (text: string) => Math.min(Number.parseInt(text, 10) || 0, 2 ** 20);
+
 function bytes(value: Buffer): Buffer {
   if (value.toString('latin1').startsWith(POISON)) throw new Error('poison');
   return value;
@@ -128,7 +131,7 @@ const DEFAULTS: Handlers = {
     call.on('end', () => call.end(Buffer.from(`${count} ${total}`)));
   },
   Download: (call) => {
-    const [count = 0, size = 0] = call.request.toString().split(' ').map(Number);
+    const [count = 0, size = 0] = call.request.toString().split(' ').map(bounded);
     let sent = 0;
     const write = (): void => {
       while (sent < count) if (!call.write(Buffer.alloc(size, sent++ % 256))) return;
