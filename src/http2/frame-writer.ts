@@ -14,7 +14,8 @@ export class FrameWriter {
 
   /** Bytes that are frames already. */
   write(bytes: Buffer): void {
-    bytes.copy(this.block, this.reserve(bytes.length));
+    const at = this.reserve(bytes.length);
+    bytes.copy(this.block, at);
   }
 
   /** A frame of so many bytes (`head[0]`) of `payload`, from an offset. */

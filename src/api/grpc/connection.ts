@@ -22,7 +22,7 @@ import {
 import type { Frame } from '../../http2/frames';
 import { HpackError } from '../../http2/hpack';
 import { Outbox } from './outbox';
-import { applySettings, serverSettings } from './settings';
+import { initialWindow, serverSettings } from './settings';
 import { StreamTable } from './stream-table';
 import type { Carrier, StreamTableOptions } from './stream-table';
 
@@ -30,6 +30,7 @@ import type { Carrier, StreamTableOptions } from './stream-table';
 const CONNECTION_WINDOW = 1 << 20;
 /** A client that leaves so much unread is not read from, bytes. */
 const MAX_UNSENT_BYTES = 1 << 20;
+const SETTINGS_ACK = frame(FRAME.settings, FLAG.ack, 0, Buffer.alloc(0));
 /** For the last frames to reach a client, ms. */
 const LINGER_MS = 1_000;
 
@@ -159,8 +160,7 @@ export class ServerConnection implements Carrier {
       case FRAME.priority:
         return this.streams.onPriority(each);
       case FRAME.goaway:
-        if (id !== 0) throw new ProtocolError('GOAWAY on a stream');
-        return;
+        return checkGoAway(each);
       case FRAME.pushPromise:
         throw new ProtocolError('a client cannot push');
       default:
@@ -186,12 +186,16 @@ export class ServerConnection implements Carrier {
     this.outbox.widen(more);
   }
 
-  private onSettings(each: Frame): void {
-    if (this.state === 'connecting' && (each.flags & FLAG.ack) !== 0) {
-      throw new ProtocolError('settings must come first');
+  private onSettings({ flags, stream, payload }: Frame): void {
+    if (stream !== 0) throw new ProtocolError('SETTINGS on a stream');
+    if (flags & FLAG.ack) {
+      if (this.state === 'connecting') throw new ProtocolError('settings must come first');
+      if (payload.length > 0) throw new ProtocolError('settings in an ACK', ERROR.frameSize);
+      return;
     }
-    if (!applySettings(each, this.outbox, () => this.streams.all())) return;
-    this.out.write(frame(FRAME.settings, FLAG.ack, 0, Buffer.alloc(0)));
+    const window = initialWindow(payload);
+    this.out.write(SETTINGS_ACK);
+    if (window !== undefined) this.outbox.setStreamWindow(window, this.streams.all());
     if (this.state !== 'connecting') return;
     this.state = 'open';
     clearTimeout(this.watchdog);
@@ -270,4 +274,10 @@ export class ServerConnection implements Carrier {
 
 function checkLength({ payload }: Frame, bytes: number): void {
   if (payload.length !== bytes) throw new ProtocolError('a frame of a wrong size', ERROR.frameSize);
+}
+
+/** A client that leaves opens no more streams by itself. */
+function checkGoAway({ stream, payload }: Frame): void {
+  if (stream !== 0) throw new ProtocolError('GOAWAY on a stream');
+  if (payload.length < 8) throw new ProtocolError('GOAWAY of a wrong size', ERROR.frameSize);
 }

@@ -66,7 +66,9 @@ export class Outbox {
   /** The stream is over; what waits is not sent any more. */
   drop(stream: Outgoing): void {
     if (stream.waiting.length === 0) return;
+    stream.trailers = undefined;
     stream.waiting.length = 0;
+    stream.sent = 0;
     this.blocked.delete(stream);
   }
 
@@ -93,7 +95,6 @@ export class Outbox {
 
   /** The peer's setting for all streams, open ones too; throws {@link ProtocolError}. */
   setStreamWindow(size: number, open: readonly Outgoing[]): void {
-    if (size > MAX_WINDOW) throw new ProtocolError('a window is too large', ERROR.flowControl);
     const more = size - this.streamWindow;
     this.streamWindow = size;
     for (const stream of open) {
@@ -104,10 +105,16 @@ export class Outbox {
   }
 
   headers(stream: number, block: Buffer, flags: number): void {
-    const first = !this.hasSaidNoTable;
+    const whole = this.hasSaidNoTable ? block : Buffer.concat([NO_TABLE, block]);
     this.hasSaidNoTable = true;
-    const whole = first ? Buffer.concat([NO_TABLE, block]) : block;
-    this.out.frame([whole.length, FRAME.headers, FLAG.endHeaders | flags, stream], whole, 0);
+    let at = 0;
+    for (let type: number = FRAME.headers; at < whole.length; type = FRAME.continuation) {
+      const size = Math.min(whole.length - at, DEFAULT_FRAME_SIZE);
+      const last = at + size === whole.length ? FLAG.endHeaders : 0;
+      const first = type === FRAME.headers ? flags : 0;
+      this.out.frame([size, type, first | last, stream], whole, at);
+      at += size;
+    }
   }
 
   private resume(stream: Outgoing): void {
@@ -116,8 +123,11 @@ export class Outbox {
       return;
     }
     this.blocked.delete(stream);
-    if (stream.trailers) {
-      this.headers(stream.id, stream.trailers, FLAG.endStream);
+    const { trailers } = stream;
+    if (trailers) {
+      // Once: what this sets free may lead back here.
+      stream.trailers = undefined;
+      this.headers(stream.id, trailers, FLAG.endStream);
       stream.onFinished();
     } else {
       stream.onSent();

@@ -70,9 +70,9 @@ export class ServerStream implements Outgoing, CallStream {
     if (method.kind === 'streaming' && method.takesStream) this.guard(() => this.open(method));
   }
 
-  /** Bytes of a request that is not whole yet. */
+  /** Bytes of requests that the handler does not have yet. */
   get held(): number {
-    return this.reader.held;
+    return this.reader.held + (this.request?.length ?? 0);
   }
 
   /** DATA has come, `length` bytes with its padding; throws {@link StreamError}. */
@@ -97,7 +97,8 @@ export class ServerStream implements Outgoing, CallStream {
     if (contentLength !== undefined && this.received !== contentLength) throw wrongLength();
     if (this.isOver) return;
     this.guard(() => {
-      if (this.held > 0) throw new StatusError(status.INTERNAL, 'The last message is cut off');
+      if (this.reader.held > 0)
+        throw new StatusError(status.INTERNAL, 'The last message is cut off');
       if (this.call) this.call.takeEnd();
       else this.begin();
     });

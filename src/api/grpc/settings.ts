@@ -2,14 +2,12 @@
 import {
   DEFAULT_FRAME_SIZE,
   ERROR,
-  FLAG,
+  MAX_WINDOW,
   ProtocolError,
   readSettings,
   SETTING,
   settingsFrame,
 } from '../../http2/frames';
-import type { Frame } from '../../http2/frames';
-import type { Outbox, Outgoing } from './outbox';
 import { MAX_HEADER_LIST_BYTES } from './request-head';
 
 const LARGEST_FRAME_SIZE = 0xff_ffff;
@@ -22,24 +20,19 @@ export function serverSettings(maxStreams: number): Buffer {
   ]);
 }
 
-/** Does what a client's SETTINGS say; false when there is nothing to acknowledge. Throws {@link ProtocolError}. */
-export function applySettings(
-  { flags, stream, payload }: Frame,
-  outbox: Outbox,
-  open: () => readonly Outgoing[],
-): boolean {
-  if (stream !== 0) throw new ProtocolError('SETTINGS on a stream');
-  if (flags & FLAG.ack) {
-    if (payload.length > 0) throw new ProtocolError('settings in an ACK', ERROR.frameSize);
-    return false;
-  }
+/** The last that a client's SETTINGS say of new streams' windows, if they do; throws {@link ProtocolError}. */
+export function initialWindow(payload: Buffer): number | undefined {
+  let window: number | undefined;
   for (const [id, value] of readSettings(payload)) {
     // Frames are never larger than the default, header blocks use no table, and nothing is pushed.
-    if (id === SETTING.initialWindowSize) outbox.setStreamWindow(value, open());
+    if (id === SETTING.initialWindowSize) window = value;
     if (id === SETTING.enablePush && value > 1) throw new ProtocolError('ENABLE_PUSH of 0 or 1');
     if (id === SETTING.maxFrameSize) checkFrameSize(value);
+    if ((window ?? 0) > MAX_WINDOW) {
+      throw new ProtocolError('a window is too large', ERROR.flowControl);
+    }
   }
-  return true;
+  return window;
 }
 
 function checkFrameSize(size: number): void {

@@ -16,7 +16,7 @@ import { ServerStream } from './server-stream';
 import type { StreamOwner } from './server-stream';
 import { StatusError } from './status-error';
 
-/** Requests that are not whole yet, of all streams of a client, bytes. */
+/** Requests that no handler has yet, of all streams of a client, bytes. */
 const MAX_HELD_BYTES = 1 << 26;
 /** How late the end of a call whose deadline has passed may be, ms. */
 const DEADLINE_STEP_MS = 50;
@@ -119,8 +119,9 @@ export class StreamTable implements StreamOwner {
         if (this.isDraining && id > this.last) return;
         throw new StreamError('the stream is closed', ERROR.streamClosed);
       }
-      this.feed(stream, payload, length);
+      stream.receive(payload, length);
       if (flags & FLAG.endStream) stream.receiveEnd();
+      this.bound(stream);
     });
   }
 
@@ -140,7 +141,7 @@ export class StreamTable implements StreamOwner {
 
   onPriority({ stream: id, payload }: Frame): void {
     if (id === 0) throw new ProtocolError('PRIORITY of no stream');
-    if (payload.length !== 5) this.reset(id, ERROR.frameSize);
+    if (payload.length !== 5) this.breakOff(id, ERROR.frameSize);
   }
 
   private onBlock({ stream: id, block, isLast }: HeaderFrames): void {
@@ -154,7 +155,7 @@ export class StreamTable implements StreamOwner {
       return;
     }
     if (id % 2 === 0) throw new ProtocolError('a stream of ours is opened');
-    if (id <= this.last) throw new StreamError('the stream is closed', ERROR.streamClosed);
+    if (id <= this.last) throw closed(fields);
     if (this.isDraining) return;
     this.last = id;
     if (this.streams.size >= this.options.maxStreams) {
@@ -187,9 +188,9 @@ export class StreamTable implements StreamOwner {
     if (!isLast) this.reset(id, ERROR.none);
   }
 
-  private feed(stream: ServerStream, payload: Buffer, length: number): void {
-    stream.receive(payload, length);
-    // One that has ended by that has been counted out.
+  /** Counts what is held for a client, and gives up the call that makes it too much. */
+  private bound(stream: ServerStream): void {
+    // One that has ended has been counted out.
     if (!this.streams.has(stream.id)) return;
     this.held += stream.held - stream.counted;
     stream.counted = stream.held;
@@ -258,4 +259,10 @@ export class StreamTable implements StreamOwner {
     this.held -= stream.counted;
     this.carrier.closed();
   }
+}
+
+/** Trailers may come late; a request means that the client counts streams wrongly. */
+function closed([first]: readonly { readonly isPseudo: boolean }[]): Error {
+  if (first?.isPseudo) return new ProtocolError('a stream is begun anew', ERROR.streamClosed);
+  return new StreamError('the stream is closed', ERROR.streamClosed);
 }
