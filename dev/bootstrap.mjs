@@ -30,6 +30,7 @@ const COMMANDS = {
   'dead-letters': 'dist/src/dead-letters.js',
   audit: 'dist/src/audit.js',
   token: 'dist/dev/token/main.js',
+  bench: 'dist/bench/run.js',
 };
 /** The package with the Node of the lock file; of those for other platforms npm installs none. */
 const NODE_PACKAGE = `node-${process.platform}-${process.arch}`;
