@@ -31,6 +31,8 @@ COPY --from=build /app/dist/workflow-bundle.js ./dist/workflow-bundle.js
 COPY package.json ./
 COPY proto ./proto
 COPY migrations ./migrations
+# Read from the sources, wherever the compiled code is.
+COPY src/activities/redis/lua ./src/activities/redis/lua
 USER node
 EXPOSE 9094 8094 8095
 # The worker: CMD ["node", "--enable-source-maps", "dist/src/worker.js"]
