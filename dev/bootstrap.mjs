@@ -1,12 +1,21 @@
 /**
  * From a fresh clone to a running command, with nothing but Node: checks it, installs the packages
- * if the lock file asks for it, compiles what changed, then runs the compiled command.
+ * if the lock file asks for it, compiles what changed, then runs the compiled command. One of the
+ * packages is Node itself: everything after the installation runs on it.
  * Plain JavaScript, built-ins only: nothing else is there yet.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { delimiter, dirname, join, relative } from 'node:path';
 import { clearInterval, setInterval } from 'node:timers';
 import { fileURLToPath } from 'node:url';
 
@@ -21,7 +30,11 @@ const COMMANDS = {
   'dead-letters': 'dist/src/dead-letters.js',
   audit: 'dist/src/audit.js',
   token: 'dist/dev/token/main.js',
+  bench: 'dist/bench/run.js',
 };
+/** The package with the Node of the lock file; of those for other platforms npm installs none. */
+const NODE_PACKAGE = `node-${process.platform}-${process.arch}`;
+const PINNED_NODE = join(ROOT, 'node_modules', NODE_PACKAGE, 'bin', 'node');
 /** How often to look whether whoever started us is still there. */
 const PARENT_CHECK_MS = 1_000;
 
@@ -31,6 +44,7 @@ if (!Object.hasOwn(COMMANDS, command)) {
 }
 checkNode();
 installPackages();
+const node = chooseNode();
 compile();
 bundleWorkflows();
 runCommand(join(ROOT, COMMANDS[command]), args);
@@ -39,6 +53,40 @@ function checkNode() {
   const [major, minor] = process.versions.node.split('.').map(Number);
   if (major > NODE_MIN[0] || (major === NODE_MIN[0] && minor >= NODE_MIN[1])) return;
   fail(`Node ${NODE_MIN.join('.')} or later is needed; this is ${process.versions.node}.`);
+}
+
+/**
+ * The Node of the lock file, whichever we run on ourselves: npm may have linked it into the PATH of
+ * its scripts, or not. The machine's own where there is no such package, or BOOTSTRAP_NODE asks for it.
+ */
+function chooseNode() {
+  const wish = process.env.BOOTSTRAP_NODE || 'pinned';
+  if (wish === 'system') return machineNode();
+  if (wish !== 'pinned') fail(`BOOTSTRAP_NODE is "${wish}"; it can be "pinned" or "system".`);
+  const { optionalDependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+  if (!Object.hasOwn(optionalDependencies, NODE_PACKAGE)) return process.execPath;
+  // npm ends well without it when the download fails; and it needs glibc, which not every Linux has.
+  const { status } = spawnSync(PINNED_NODE, ['--version'], { stdio: 'ignore' });
+  if (status === 0) return PINNED_NODE;
+  const wrong = existsSync(PINNED_NODE) ? 'does not run here' : 'is missing, `npm ci` installs it';
+  say(`${NODE_PACKAGE} ${wrong}; going on with Node ${process.versions.node}`);
+  return process.execPath;
+}
+
+/** The Node we run on, or, when npm has put the packaged one before it, the next on the PATH. */
+function machineNode() {
+  if (!isPinned(process.execPath)) return process.execPath;
+  const candidates = searchPath().map((dir) => join(dir, 'node'));
+  const found = candidates.find((file) => existsSync(file) && !isPinned(file));
+  return found ?? fail('BOOTSTRAP_NODE is "system", and there is no other Node on the PATH.');
+}
+
+function isPinned(file) {
+  return existsSync(PINNED_NODE) && realpathSync(file) === realpathSync(PINNED_NODE);
+}
+
+function searchPath() {
+  return (process.env.PATH ?? '').split(delimiter).filter(Boolean);
 }
 
 /** `npm ci`, when there are no packages or the lock file is another than they came from. */
@@ -51,7 +99,11 @@ function installPackages() {
     return;
   }
   say('installing the packages (npm ci)');
-  step('npm', ['ci', '--no-audit', '--no-fund'], 'Is the npm registry within reach?');
+  // npm begins by removing node_modules: it must not itself run on the Node in there.
+  const PATH = searchPath().filter((dir) => !dir.startsWith(join(ROOT, 'node_modules')));
+  step('npm', ['ci', '--no-audit', '--no-fund'], 'Is the npm registry within reach?', {
+    env: { ...process.env, PATH: PATH.join(delimiter) },
+  });
   writeFileSync(stamp, lock);
 }
 
@@ -75,7 +127,7 @@ function compile() {
   const tsc = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
   // Its own build info: that of a type check without output would say that nothing is left to do.
   const options = ['-p', 'tsconfig.build.json', '--tsBuildInfoFile', 'dist/.build.tsbuildinfo'];
-  step(process.execPath, [tsc, ...options], 'Mend the errors above, then start again.');
+  step(node, [tsc, ...options], 'Mend the errors above, then start again.');
   writeFileSync(stamp, list);
 }
 
@@ -93,14 +145,14 @@ function bundleWorkflows() {
   const current = digest(sources);
   if (readStamp(stamp) === current && existsSync(join(ROOT, 'dist', 'workflow-bundle.js'))) return;
   say('bundling the workflows');
-  step(process.execPath, [bundler], 'The workflow code must bundle: see the error above.');
+  step(node, [bundler], 'The workflow code must bundle: see the error above.');
   writeFileSync(stamp, current);
 }
 
 /** Runs the command as a child, hands signals on, ends as it ends. */
 function runCommand(file, commandArgs) {
   if (!existsSync(file)) fail(`${file} is not there: this part is not built yet.`);
-  const child = spawn(process.execPath, ['--enable-source-maps', file, ...commandArgs], {
+  const child = spawn(node, ['--enable-source-maps', file, ...commandArgs], {
     cwd: ROOT,
     stdio: 'inherit',
     env: { ...process.env, BOOTSTRAP_PID: String(process.pid) },
@@ -137,10 +189,11 @@ function ancestors() {
   }
 }
 
-function step(file, stepArgs, advice) {
+function step(file, stepArgs, advice, options = {}) {
   const { status, error } = spawnSync(file, stepArgs, {
     cwd: ROOT,
     stdio: ['ignore', 'inherit', 'inherit'],
+    ...options,
   });
   if (status === 0) return;
   fail(

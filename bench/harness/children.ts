@@ -86,6 +86,8 @@ export class Floor {
     const child = spawn(process.execPath, [script('noop-server.js'), String(port)], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
+    // Also when a benchmark is ended early.
+    process.once('exit', () => child.kill());
     await once(child.stdout, 'data');
     return new Floor(child, port);
   }

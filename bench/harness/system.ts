@@ -1,5 +1,6 @@
 /** The product under measurement: real servers, a server and a worker process, a user service, a gateway. */
 import { pino } from 'pino';
+import { onInterrupt } from '../../dev/stack/interrupt';
 import { readLive } from '../../dev/stack/pidfile';
 import { offsetFrom, Stack } from '../../dev/stack/stack';
 import { DevUserService } from '../../dev/user-service/user-service';
@@ -69,15 +70,20 @@ export async function startBenchSystem(
   const worker = new ProductProcess('worker', workerHttp, processEnv);
   const gateway = await TestGateway.start([stack.environment.ETCD_ENDPOINTS]);
   const close = async (): Promise<void> => {
-    await Promise.all([server.end('SIGTERM'), worker.end('SIGTERM')]);
-    await gateway.stop();
-    await users.stop();
-    await stack.down();
+    try {
+      await Promise.all([server.end('SIGTERM'), worker.end('SIGTERM')]);
+      await gateway.stop();
+      await users.stop();
+      await stack.down();
+    } finally {
+      stopListening();
+    }
   };
   // Whoever ends a benchmark early ends what it started, too.
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => void close().finally(() => process.exit(1)));
-  }
+  const stopListening = onInterrupt({
+    first: () => void close().finally(() => process.exit(1)),
+    second: () => process.exit(1),
+  });
   await Promise.all([server.start(), worker.start()]);
   return {
     grpcPort,

@@ -1,6 +1,7 @@
 /** One kafkajs client for a neighbour: bounded waits, and its log lines in ours. */
 import { Kafka, logLevel, type LogEntry } from 'kafkajs';
 import type { Logger } from 'pino';
+import { useRequestTimersWhenNeeded } from '../../src/activities/kafka/request-timers';
 
 /** The topics of the neighbours' contract that the stand-ins use. */
 export const topics = {
@@ -29,6 +30,7 @@ export interface GroupMessage {
 
 /** A client whose own retries are few: callers here retry with a backoff of their own. */
 export function kafkaClient(clientId: string, brokers: string[], log: Logger): Kafka {
+  useRequestTimersWhenNeeded();
   return new Kafka({
     clientId,
     brokers,

@@ -1,6 +1,7 @@
 /** Asks each server, in its own protocol, whether it serves. */
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { useRequestTimersWhenNeeded } from '../../src/activities/kafka/request-timers';
 import type { ServerName, StackEnvironment } from './environment';
 
 /** One question's deadline; a healthy server answers in milliseconds. */
@@ -43,6 +44,7 @@ const PROBES: Record<ServerName, Probe> = {
 
   async kafka({ KAFKA_BROKERS }) {
     const { Kafka, logLevel } = await import('kafkajs');
+    useRequestTimersWhenNeeded();
     const kafka = new Kafka({
       brokers: KAFKA_BROKERS.split(','),
       logLevel: logLevel.NOTHING,

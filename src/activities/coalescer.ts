@@ -60,7 +60,8 @@ export class Coalescer<Item, Result> {
     while (this.queue.length > 0) {
       const next = performance.now() + (this.options.apartMs ?? 0);
       await this.runOne(this.take());
-      if (performance.now() < next) await sleep(next - performance.now());
+      const left = next - performance.now();
+      if (left > 0) await sleep(left);
     }
     this.running = false;
     for (const resolve of this.idle.splice(0)) resolve();

@@ -161,7 +161,7 @@ export class GrpcChannel {
     if (deadline >= this.timerAt) return;
     clearTimeout(this.timer);
     this.timerAt = deadline;
-    this.timer = setTimeout(() => this.expire(), deadline - performance.now());
+    this.timer = setTimeout(() => this.expire(), Math.max(deadline - performance.now(), 0));
   }
 
   private expire(): void {

@@ -2,6 +2,7 @@
 import { Kafka, logLevel } from 'kafkajs';
 import type { Logger } from '../../logger';
 import { usePlainRequestTables } from './request-tables';
+import { useRequestTimersWhenNeeded } from './request-timers';
 
 export interface KafkaOptions {
   readonly brokers: readonly string[];
@@ -21,6 +22,7 @@ const RETRIES = 8;
 export function createKafka(options: KafkaOptions): Kafka {
   const { brokers, clientId, deadlineMs, log } = options;
   usePlainRequestTables();
+  useRequestTimersWhenNeeded();
   return new Kafka({
     brokers: [...brokers],
     clientId,
