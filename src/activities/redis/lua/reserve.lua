@@ -42,7 +42,16 @@ local function in_doubt()
   return now < doubt_until
 end
 
-local function reserve(msg_key, seq_key, count_key, erased_key, digest, owner, sender, conversation)
+-- What is nearly always the same is asked for all messages at once: a call costs more than its work.
+local erased_keys, count_keys = {}, {}
+for k = 2, #KEYS, 4 do
+  count_keys[#count_keys + 1] = KEYS[k + 2]
+  erased_keys[#erased_keys + 1] = KEYS[k + 3]
+end
+local some_erased = redis.call('EXISTS', unpack(erased_keys)) > 0
+local waiting = redis.call('MGET', unpack(count_keys))
+
+local function reserve(msg_key, seq_key, waits, erased_key, digest, owner, sender, conversation)
   local msg = redis.call('HMGET', msg_key, 'digest', 'state', 'seq', 'lease', 'waited')
   local number = msg[3]
   local doubt = 0
@@ -52,7 +61,7 @@ local function reserve(msg_key, seq_key, count_key, erased_key, digest, owner, s
       return { 'again', number, msg[2], msg[5] }
     end
     if msg[2] == 'routing' and tonumber(msg[4]) > now then return { 'busy' } end
-  elseif redis.call('EXISTS', erased_key) == 1 then
+  elseif some_erased and redis.call('EXISTS', erased_key) == 1 then
     -- Its deletion took the hash away in the same step in which it set this.
     return { 'erased' }
   elseif in_doubt() then
@@ -77,13 +86,13 @@ local function reserve(msg_key, seq_key, count_key, erased_key, digest, owner, s
   redis.call('HSET', msg_key, 'digest', digest, 'state', 'routing', 'seq', number,
     'owner', owner, 'lease', now + lease, 'sender', sender, 'conv', conversation)
   redis.call('EXPIRE', msg_key, ttl)
-  return { 'new', number, left, redis.call('GET', count_key), doubt }
+  return { 'new', number, left, waits, doubt }
 end
 
 local replies = {}
 for i = 1, (#KEYS - 1) / 4 do
   local k, a = 4 * i - 2, 4 * i + 1
-  local done, reply = pcall(reserve, KEYS[k], KEYS[k + 1], KEYS[k + 2], KEYS[k + 3],
+  local done, reply = pcall(reserve, KEYS[k], KEYS[k + 1], waiting[i], KEYS[k + 3],
     ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3])
   if not done then
     reply = { 'error', type(reply) == 'table' and reply.err or tostring(reply) }
