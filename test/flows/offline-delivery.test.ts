@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import { deadLetterTopic, TOPICS } from '../../src/activities/kafka/topics';
 import type { Database } from '../../src/activities/mysql/database';
@@ -129,6 +130,8 @@ describe('offline delivery', () => {
     await waitFor('all to be stored', 20_000, async () => {
       return (await inbox.hasPending(users)).length === users.length;
     });
+    // Whoever stores a message then looks whether its recipient is back: that is to be over, or it asks, too.
+    await sleep(2_000);
     await Promise.all(users.map((userId) => system.gateway.connect(userId, 'phone')));
     await Promise.all(users.map((userId) => system.gateway.received(userId, 1)));
     const signals = await Promise.all(users.map(signalsOf));
