@@ -14,8 +14,10 @@ export async function generationOf(
 ): Promise<number> {
   const known = await find(db, instance);
   if (known !== undefined) return known;
+  // Not this one, which another process may have noted since: both have found the first life.
   const [before] = await db.select<{ lives: number }>(
-    'SELECT COUNT(*) AS lives FROM redis_generations',
+    'SELECT COUNT(*) AS lives FROM redis_generations WHERE instance <> ?',
+    [instance],
   );
   await prepare(before?.lives === 0);
   await db.execute(

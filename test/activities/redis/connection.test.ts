@@ -43,6 +43,24 @@ test('a life counts as seen only once it is prepared, and is prepared once', asy
   expect(prepared).toEqual([true, false]);
 });
 
+test('a first life that two find at once is the first to both', async () => {
+  await db.execute('DELETE FROM redis_generations');
+  const prepared: boolean[] = [];
+  const prepare = (isFirst: boolean) => {
+    prepared.push(isFirst);
+    return Promise.resolve();
+  };
+  const select = db.select.bind(db);
+  jest.spyOn(db, 'select').mockImplementationOnce(async (...args) => {
+    const rows = await select(...args);
+    // Another process notes it between our look and our count.
+    await generationOf(db, 'only', prepare);
+    return rows;
+  });
+  await generationOf(db, 'only', prepare);
+  expect(prepared).toEqual([true, true]);
+});
+
 test('a restarted Redis is doubted, also when the one who found it out ended there', async () => {
   await generationOf(db, 'the life before', () => Promise.resolve());
   await client.set(DOUBT_KEY, 0);
