@@ -48,6 +48,8 @@ export const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1')
 /** RFC 9113, §6.5.2: what holds until the peer's settings say otherwise. */
 export const DEFAULT_WINDOW = 65_535;
 export const MAX_WINDOW = 0x7fff_ffff;
+/** The largest id of a stream (§5.1.1). */
+export const MAX_STREAM = 0x7fff_ffff;
 export const DEFAULT_FRAME_SIZE = 16_384;
 export const HEAD_BYTES = 9;
 
@@ -98,6 +100,8 @@ export function frame(type: number, flags: number, stream: number, payload: Buff
   payload.copy(bytes, writeHead(bytes, 0, [payload.length, type, flags, stream]));
   return bytes;
 }
+
+export const SETTINGS_ACK = frame(FRAME.settings, FLAG.ack, 0, Buffer.alloc(0));
 
 /** A frame whose payload is one number of 32 bits: WINDOW_UPDATE, RST_STREAM. */
 export function numberFrame(type: number, stream: number, value: number): Buffer {

@@ -4,10 +4,9 @@
  * generator must cost a fraction of the server.
  */
 
-import { FLAG, FRAME, frame, HEAD_BYTES, numberFrame } from '../../../src/http2/frames';
+import { FLAG, FRAME, HEAD_BYTES, numberFrame } from '../../../src/http2/frames';
+import { PREFIX_BYTES } from '../../../src/http2/grpc-message';
 
-/** Before each gRPC message: a flag and its length. */
-export const GRPC_PREFIX_BYTES = 5;
 /** The window we give each stream, and the connection: so large that it never holds a peer up. */
 export const LARGE_WINDOW = 0x3fff_ffff;
 /** Received bytes after which the connection's window is topped up. */
@@ -45,17 +44,8 @@ export class FrameReader {
   }
 }
 
-export const SETTINGS_ACK = frame(FRAME.settings, FLAG.ack, 0, Buffer.alloc(0));
-
 export function windowUpdate(streamId: number, increment: number): Buffer {
   return numberFrame(FRAME.windowUpdate, streamId, increment);
-}
-
-/** A gRPC message with its prefix. */
-export function grpcMessage(message: Buffer): Buffer {
-  const prefix = Buffer.alloc(GRPC_PREFIX_BYTES);
-  prefix.writeUInt32BE(message.length, 1);
-  return Buffer.concat([prefix, message]);
 }
 
 /**
@@ -86,10 +76,10 @@ export class MessageReader {
       end = bytes.length;
       this.partial.delete(streamId);
     }
-    while (end - start >= GRPC_PREFIX_BYTES) {
-      const messageEnd = start + GRPC_PREFIX_BYTES + bytes.readUInt32BE(start + 1);
+    while (end - start >= PREFIX_BYTES) {
+      const messageEnd = start + PREFIX_BYTES + bytes.readUInt32BE(start + 1);
       if (messageEnd > end) break;
-      this.onMessage(streamId, bytes, start + GRPC_PREFIX_BYTES, messageEnd);
+      this.onMessage(streamId, bytes, start + PREFIX_BYTES, messageEnd);
       start = messageEnd;
     }
     if (start < end) this.partial.set(streamId, Buffer.from(bytes.subarray(start, end)));

@@ -1,14 +1,14 @@
 /** What either side of an HTTP/2 connection does with frames, whatever its calls are. */
 import type { Socket } from 'node:net';
-import { DEFAULT_WINDOW, FLAG, FRAME, frame, readSettings } from '../../../src/http2/frames';
 import {
-  FrameReader,
-  LARGE_WINDOW,
-  MessageReader,
+  DEFAULT_WINDOW,
+  FLAG,
+  FRAME,
+  frame,
+  readSettings,
   SETTINGS_ACK,
-  TOP_UP_BYTES,
-  windowUpdate,
-} from './frames';
+} from '../../../src/http2/frames';
+import { FrameReader, LARGE_WINDOW, MessageReader, TOP_UP_BYTES, windowUpdate } from './frames';
 import type { OnFrame } from './frames';
 
 /** Opens the connection's window, which settings do not. */

@@ -1,7 +1,7 @@
 /** A request's frames, made once; writing one is a copy, and a patch of what differs from message to message. */
 import { bytesField } from '../protobuf';
 import { FLAG, FRAME, frame, HEAD_BYTES } from '../../../src/http2/frames';
-import { grpcMessage } from './frames';
+import { framed } from '../../../src/http2/grpc-message';
 import { requestHeaders } from './hpack';
 
 /** Where a decimal number of fixed width stands in the message. */
@@ -32,7 +32,7 @@ export class RequestTemplate {
     private readonly slots: readonly NumberSlot[],
     kind: number,
   ) {
-    const data = frame(FRAME.data, FLAG.endStream, 0, grpcMessage(message));
+    const data = frame(FRAME.data, FLAG.endStream, 0, framed(message));
     const headers = requestHeaders(authority, path);
     const withHeaders = (block: Buffer): Buffer =>
       Buffer.concat([frame(FRAME.headers, FLAG.endHeaders, 0, block), data]);

@@ -16,7 +16,8 @@ import {
 import { readFields } from '../protobuf';
 import { ClientPeer } from './client-peer';
 import type { CallHandlers } from './client-peer';
-import { GRPC_PREFIX_BYTES, windowUpdate } from './frames';
+import { PREFIX_BYTES } from '../../../src/http2/grpc-message';
+import { windowUpdate } from './frames';
 import { requestHeaders } from './hpack';
 import type { RequestTemplate } from './request-template';
 
@@ -44,7 +45,7 @@ export class StreamConnection extends ClientPeer {
   private slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
   /** The batch that is being put together: from its gRPC prefix on, in `slab`. */
   private batchFrom = 0;
-  private writtenTo = GRPC_PREFIX_BYTES;
+  private writtenTo = PREFIX_BYTES;
   /** Bytes of the stream that wait for the peer's windows. */
   private unsent: Buffer[] = [];
   private streamWindow = DEFAULT_WINDOW;
@@ -69,16 +70,16 @@ export class StreamConnection extends ClientPeer {
   /** Sends the batch, as far as the peer's windows allow. */
   override flush(): void {
     const start = this.batchFrom;
-    if (this.writtenTo > start + GRPC_PREFIX_BYTES) {
+    if (this.writtenTo > start + PREFIX_BYTES) {
       this.slab[start] = 0;
-      this.slab.writeUInt32BE(this.writtenTo - start - GRPC_PREFIX_BYTES, start + 1);
+      this.slab.writeUInt32BE(this.writtenTo - start - PREFIX_BYTES, start + 1);
       this.unsent.push(this.slab.subarray(start, this.writtenTo));
       this.batchFrom = this.writtenTo;
-      this.writtenTo += GRPC_PREFIX_BYTES;
+      this.writtenTo += PREFIX_BYTES;
       if (this.writtenTo > SLAB_BYTES / 2) {
         this.slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
         this.batchFrom = 0;
-        this.writtenTo = GRPC_PREFIX_BYTES;
+        this.writtenTo = PREFIX_BYTES;
       }
     }
     if (this.unsent.length > 0) this.sendData();

@@ -14,7 +14,8 @@ import {
   SETTING,
   settingsFrame,
 } from '../../../src/http2/frames';
-import { grpcMessage, LARGE_WINDOW } from './frames';
+import { framed } from '../../../src/http2/grpc-message';
+import { LARGE_WINDOW } from './frames';
 import { ANSWER_HEADERS, OK_TRAILERS } from './hpack';
 import { LARGE_CONNECTION_WINDOW, Peer } from './peer';
 
@@ -61,7 +62,7 @@ class AnswerFrames {
   private readonly streamIdsAt: readonly number[];
 
   constructor(message: Buffer) {
-    const data = grpcMessage(message);
+    const data = framed(message);
     const frames = [
       frame(FRAME.headers, FLAG.endHeaders, 0, ANSWER_HEADERS),
       frame(FRAME.data, 0, 0, data),

@@ -1,6 +1,7 @@
 /** One unary gRPC call: what is sent, what comes back, and what the peer's signs mean. */
 import { status } from '@grpc/grpc-js';
 import { ERROR } from '../../http2/frames';
+import { PREFIX_BYTES } from '../../http2/grpc-message';
 
 /** A call that failed, with gRPC's status code. */
 export class GrpcError extends Error {
@@ -36,19 +37,8 @@ export interface Call {
   readonly settle: (error: GrpcError | undefined, message?: Buffer) => void;
 }
 
-/** Bytes before a message: whether it is compressed, and its length. */
-export const PREFIX_BYTES = 5;
 /** A gateway's answers are small; a larger one is refused before it is read, bytes. */
 export const MAX_RESPONSE_BYTES = 32_768;
-
-/** A message with its prefix. */
-export function framed(message: Uint8Array): Buffer {
-  const body = Buffer.allocUnsafe(PREFIX_BYTES + message.length);
-  body[0] = 0;
-  body.writeUInt32BE(message.length, 1);
-  body.set(message, PREFIX_BYTES);
-  return body;
-}
 
 /** The message of a response that is one whole, uncompressed message. */
 export function unframed(response: Buffer): Buffer | undefined {

@@ -8,7 +8,8 @@
  */
 import { status } from '@grpc/grpc-js';
 import { PlainMap } from '../plain-map';
-import { framed, GrpcError } from './grpc-call';
+import { framed } from '../../http2/grpc-message';
+import { GrpcError } from './grpc-call';
 import type { Call, Method } from './grpc-call';
 import { GrpcConnection } from './grpc-connection';
 

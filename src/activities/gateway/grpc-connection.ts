@@ -10,14 +10,7 @@
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import { status } from '@grpc/grpc-js';
-import {
-  codeOfHttp,
-  codeOfReset,
-  GrpcError,
-  MAX_RESPONSE_BYTES,
-  PREFIX_BYTES,
-  unframed,
-} from './grpc-call';
+import { codeOfHttp, codeOfReset, GrpcError, MAX_RESPONSE_BYTES, unframed } from './grpc-call';
 import type { Call, Outcome } from './grpc-call';
 import { PlainMap } from '../plain-map';
 import { BodySender } from './body-sender';
@@ -31,14 +24,17 @@ import {
   FRAME,
   frame,
   FrameReader,
+  MAX_STREAM,
   numberFrame,
   PREFACE,
   ProtocolError,
   readSettings,
   SETTING,
+  SETTINGS_ACK,
   settingsFrame,
 } from '../../http2/frames';
 import type { Frame } from '../../http2/frames';
+import { PREFIX_BYTES } from '../../http2/grpc-message';
 
 /** From the attempt to connect to the peer's settings, ms. */
 const CONNECT_TIMEOUT_MS = 3_000;
@@ -48,7 +44,6 @@ const PING_TIMEOUT_MS = 2_000;
 const TCP_KEEPALIVE_MS = 10_000;
 /** What the peer may send before we say that we have read it, bytes. */
 const RECEIVE_WINDOW = 1 << 24;
-const MAX_STREAM = 0x7fffffff;
 
 export interface ConnectionEvents {
   /** The peer has sent its settings: calls may start. */
@@ -316,7 +311,7 @@ export class GrpcConnection {
         this.bodies.setStreamWindow(value, this.streams.values());
       }
     }
-    this.write(frame(FRAME.settings, FLAG.ack, 0, Buffer.alloc(0)));
+    this.write(SETTINGS_ACK);
     if (this.state === 'connecting') {
       clearTimeout(this.watchdog);
       this.watchdog = undefined;

@@ -1,14 +1,13 @@
-/** Puts HEADERS and CONTINUATION frames together, and reads what they say of a call. */
+/** Reads what HEADERS and CONTINUATION frames say of a call. */
 import { outcomeOf } from './grpc-call';
 import type { Outcome } from './grpc-call';
 import { HeaderDecoder, knownHeaders } from '../../http2/hpack';
 import type { Header } from '../../http2/hpack';
-import { FLAG, FRAME, ProtocolError } from '../../http2/frames';
+import { HeaderAssembly, MAX_HEADER_LIST_BYTES } from '../../http2/header-frames';
 import type { Frame } from '../../http2/frames';
 
 /** Blocks are remembered by their bytes; nearly all that a gateway sends are the same few. */
 const MAX_KNOWN = 100;
-const MAX_BLOCK_BYTES = 65_536;
 const header = (name: string, value: string): Header => [name, value];
 const KNOWN_HEADERS = knownHeaders(header);
 
@@ -24,30 +23,21 @@ export class HeaderBlocks {
   /** Without a table: a block means the same whatever came before it, and can be remembered. */
   private readonly decoder = new HeaderDecoder(KNOWN_HEADERS, header, {
     tableBytes: 0,
-    listBytes: MAX_BLOCK_BYTES,
+    listBytes: MAX_HEADER_LIST_BYTES,
   });
-  private partial: { stream: number; last: boolean; block: Buffer } | undefined;
+  private readonly frames = new HeaderAssembly();
 
   /** CONTINUATION must follow. */
   get isPartial(): boolean {
-    return this.partial !== undefined;
+    return this.frames.isPartial;
   }
 
   /** The block that the frame completes, if it does. */
-  take({ type, flags, stream, payload }: Frame): HeaderBlock | undefined {
-    const before = this.partial;
-    if (type === FRAME.continuation && before?.stream !== stream) {
-      throw new ProtocolError('CONTINUATION of nothing');
-    }
-    const block = before ? Buffer.concat([before.block, payload]) : payload;
-    const last = before ? before.last : (flags & FLAG.endStream) !== 0;
-    if (flags & FLAG.endHeaders) {
-      this.partial = undefined;
-      return { stream, outcome: this.read(block), last };
-    }
-    if (block.length > MAX_BLOCK_BYTES) throw new ProtocolError('headers are too large');
-    this.partial = { stream, last, block };
-    return undefined;
+  take(frame: Frame): HeaderBlock | undefined {
+    const whole = this.frames.take(frame);
+    if (!whole) return undefined;
+    const { stream, block, isLast } = whole;
+    return { stream, outcome: this.read(block), last: isLast };
   }
 
   private read(block: Buffer): Outcome {

@@ -14,10 +14,12 @@ import {
   FRAME,
   frame,
   FrameReader,
+  MAX_STREAM,
   MAX_WINDOW,
   numberFrame,
   PREFACE,
   ProtocolError,
+  SETTINGS_ACK,
 } from '../../http2/frames';
 import type { Frame } from '../../http2/frames';
 import { HpackError } from '../../http2/hpack';
@@ -30,7 +32,6 @@ import type { Carrier, StreamTableOptions } from './stream-table';
 const CONNECTION_WINDOW = 1 << 20;
 /** A client that leaves so much unread is not read from, bytes. */
 const MAX_UNSENT_BYTES = 1 << 20;
-const SETTINGS_ACK = frame(FRAME.settings, FLAG.ack, 0, Buffer.alloc(0));
 /** For the last frames to reach a client, ms. */
 const LINGER_MS = 1_000;
 
@@ -101,7 +102,7 @@ export class ServerConnection implements Carrier {
   // ---- for streams
 
   closed(): void {
-    if (this.streams.last === MAX_WINDOW) this.drain();
+    if (this.streams.last === MAX_STREAM) this.drain();
     if (this.state === 'draining' && this.streams.size === 0) this.endSoon();
   }
 

@@ -1,10 +1,8 @@
 /** gRPC messages out of the DATA of one stream (gRPC over HTTP/2, Length-Prefixed-Message). */
 import { gunzipSync, inflateSync } from 'node:zlib';
 import { status } from '@grpc/grpc-js';
+import { PREFIX_BYTES } from '../../http2/grpc-message';
 import { StatusError } from './status-error';
-
-/** Before each message: whether it is compressed, and its length. */
-export const PREFIX_BYTES = 5;
 
 export class MessageReader {
   /** Of a message that is not whole yet. */

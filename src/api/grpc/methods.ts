@@ -1,8 +1,11 @@
 /** The methods a server has, by path; services are described as grpc-js's `addService` takes them. */
 import { status } from '@grpc/grpc-js';
-import type { MethodDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
-import type { ServiceDefinition } from '@grpc/grpc-js';
-import type { Metadata } from '@grpc/grpc-js';
+import type {
+  Metadata,
+  MethodDefinition,
+  ServiceDefinition,
+  UntypedServiceImplementation,
+} from '@grpc/grpc-js';
 import { StatusError } from './status-error';
 import type { Status } from './status-error';
 import type { StreamingCall } from './streaming-call';

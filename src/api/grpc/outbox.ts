@@ -9,7 +9,7 @@ import {
   MAX_WINDOW,
   ProtocolError,
 } from '../../http2/frames';
-import { PREFIX_BYTES } from './message-reader';
+import { framed } from '../../http2/grpc-message';
 import { RESPONSE_HEADERS } from './responses';
 
 /** Tells the peer that our header blocks use no table, whatever its settings come to say (RFC 7541, §4.2). */
@@ -48,12 +48,7 @@ export class Outbox {
       stream.hasHeaders = true;
       this.headers(stream.id, RESPONSE_HEADERS, 0);
     }
-    const size = PREFIX_BYTES + message.length;
-    const framed = Buffer.allocUnsafe(size);
-    framed[0] = 0;
-    framed.writeUInt32BE(message.length, 1);
-    framed.set(message, PREFIX_BYTES);
-    stream.waiting.push(framed);
+    stream.waiting.push(framed(message));
     this.resume(stream);
   }
 

@@ -2,10 +2,9 @@
 import { status } from '@grpc/grpc-js';
 import { HeaderDecoder, knownHeaders } from '../../http2/hpack';
 import { ERROR } from '../../http2/frames';
+import { MAX_HEADER_LIST_BYTES } from '../../http2/header-frames';
 import { StatusError } from './status-error';
 
-/** The largest list of headers, as RFC 9113, §6.5.2 counts it, bytes: what grpc-js and Node take. */
-export const MAX_HEADER_LIST_BYTES = 65_536;
 /** RFC 9113, §6.5.2: what a peer may use before our settings say otherwise; they do not. */
 const TABLE_BYTES = 4_096;
 
@@ -70,7 +69,7 @@ const CONNECTION_SPECIFIC = new Set([
 ]);
 /** RFC 9110, §5.6.2, without capitals. */
 const NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/;
-
+/** RFC 9113, §8.2.1. */
 const FORBIDDEN_IN_VALUE = /[\0\r\n]/;
 
 const KNOWN_FIELDS = knownHeaders(fieldOf);

@@ -8,7 +8,7 @@ import {
   SETTING,
   settingsFrame,
 } from '../../http2/frames';
-import { MAX_HEADER_LIST_BYTES } from './request-head';
+import { MAX_HEADER_LIST_BYTES } from '../../http2/header-frames';
 
 const LARGEST_FRAME_SIZE = 0xff_ffff;
 

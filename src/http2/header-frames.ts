@@ -1,15 +1,16 @@
-/** Puts HEADERS and CONTINUATION frames of a server's connection together (RFC 9113, §6.10). */
-import { ERROR, FLAG, FRAME, ProtocolError } from '../../http2/frames';
-import type { Frame } from '../../http2/frames';
-import { MAX_HEADER_LIST_BYTES } from './request-head';
+/** Puts HEADERS and CONTINUATION frames of one connection together (RFC 9113, §6.10). */
+import { ERROR, FLAG, FRAME, ProtocolError } from './frames';
+import type { Frame } from './frames';
 
+/** The largest list of headers, as RFC 9113, §6.5.2 counts it, bytes: what grpc-js and Node take. */
+export const MAX_HEADER_LIST_BYTES = 65_536;
 /** Of one block: who sends more floods us. */
 const MAX_CONTINUATIONS = 8;
 
 export interface HeaderFrames {
   readonly stream: number;
   readonly block: Buffer;
-  /** The client sends nothing more on the stream. */
+  /** The peer sends nothing more on the stream. */
   readonly isLast: boolean;
 }
 
