@@ -4,7 +4,7 @@
  * Redis does both in one step; MySQL is asked only when the conversation's counter has no block of
  * numbers: its first message, every 10,000th, and the first after Redis lost its memory.
  */
-import { randomUUID } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import type { Ceilings } from '../activities/mysql/ceilings';
 import { sleep } from '../activities/sleep';
 import type { Turn } from '../activities/turns';
@@ -27,6 +27,8 @@ export const LEASE_MS = 5_000;
 const BUSY_WAIT_MS = LEASE_MS + 1_000;
 /** First and longest pause between two looks at an attempt in flight, ms. */
 const BUSY_POLL_MS = [5, 100] as const;
+/** Names this process among all that ever ask; it is in each message's hash, so it is short. */
+const PROCESS_ID_BYTES = 12;
 /** Numbers left below the ceiling when the next block is reserved ahead: 2 s at 1,000 a second. */
 const LOW_WATER = 2_000;
 /** A fresh block can be used up at once only by ten thousand others; one spare try for a wiped Redis. */
@@ -59,7 +61,7 @@ type FinalReply = Extract<ReserveReply, { kind: 'new' | 'again' | 'conflict' | '
 
 export class Reservations {
   private readonly extending = new Set<string>();
-  private readonly processId = randomUUID();
+  private readonly processId = randomBytes(PROCESS_ID_BYTES).toString('base64url');
   private attempts = 0;
 
   constructor(
@@ -143,7 +145,7 @@ export class Reservations {
 
   private requestOf(message: Message): ReserveRequest {
     const { msgId, conversation, senderId, recipientId } = message;
-    const owner = `${this.processId}:${++this.attempts}`;
+    const owner = `${this.processId}${(++this.attempts).toString(36)}`;
     return { msgId, digest: digestOf(message), conversation, senderId, recipientId, owner };
   }
 

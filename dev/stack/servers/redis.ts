@@ -46,6 +46,8 @@ export function redisServer({ layout, ports }: ServerContext): NativeServer {
         dir: data,
         appendonly: 'yes',
         appendfsync: 'everysec',
+        // A rewrite forks and goes through all there is: not each time a small file has doubled.
+        'auto-aof-rewrite-min-size': '512mb',
         // The append-only file is enough; snapshots would only cost forks.
         save: '',
         // Running full must be an error, never a counter that is silently evicted.

@@ -5,7 +5,7 @@
  *   digest        SHA-256 of the payload, base64
  *   state         routing | delivered | offline | published | failed
  *   seq           its sequence number, kept over retries
- *   owner, lease  the attempt that works on it and until when (Redis time, ms); gone when answered
+ *   owner, lease  the attempt that works on it and until when (Redis time, ms); '' and 0 when answered
  *   delivered_at  unix ms; devices: JSON array of device ids; detail: error_message of a degraded success
  *   waited        1 when it was answered "offline"; stays when it is delivered later
  *   read_at       unix ms of the first reader, whatever the state

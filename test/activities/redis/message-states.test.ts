@@ -194,7 +194,7 @@ describe('an answer that is recorded late', () => {
     expect(await client().get(count)).toBe('0');
     // Who sends it again hears what was answered.
     expect(await states.reserve(message)).toMatchObject({ kind: 'again', waited: true });
-    expect(await client().hmget(`msg:${msgId}`, 'owner', 'lease')).toEqual([null, null]);
+    expect(await client().hmget(`msg:${msgId}`, 'owner', 'lease')).toEqual(['', '0']);
   });
 
   test('as "offline" counts as one that waits when it was not delivered, and is delivered later', async () => {

@@ -11,14 +11,19 @@
 local function finish(msg_key, count_key, owner, state, delivered_at, devices, detail, more)
   local msg = redis.call('HMGET', msg_key, 'owner', 'state')
   if msg[1] ~= owner then return 0 end
-  local too_late = state == 'offline' and msg[2] == 'delivered'
-  if not too_late then
-    redis.call('HSET', msg_key, 'state', state, 'delivered_at', delivered_at, 'devices', devices,
-      'detail', detail)
+  local is_offline = state == 'offline'
+  if is_offline and msg[2] == 'delivered' then
+    redis.call('HSET', msg_key, 'owner', '', 'lease', '0', 'waited', '1')
+    return 1
   end
-  redis.call('HDEL', msg_key, 'owner', 'lease')
-  if state == 'offline' then redis.call('HSET', msg_key, 'waited', 1) end
-  if not too_late and more ~= '0' and redis.call('EXISTS', count_key) == 1 then
+  if is_offline then
+    redis.call('HSET', msg_key, 'state', state, 'delivered_at', delivered_at, 'devices', devices,
+      'detail', detail, 'owner', '', 'lease', '0', 'waited', '1')
+  else
+    redis.call('HSET', msg_key, 'state', state, 'delivered_at', delivered_at, 'devices', devices,
+      'detail', detail, 'owner', '', 'lease', '0')
+  end
+  if more ~= '0' and redis.call('EXISTS', count_key) == 1 then
     redis.call('INCRBY', count_key, more)
   end
   return 1

@@ -27,6 +27,7 @@
 local lease, generation, ttl, in_order = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4] == '1'
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local lease_end = string.format('%d', now + lease)
 
 local doubt_until
 local function in_doubt()
@@ -43,16 +44,25 @@ local function in_doubt()
 end
 
 -- What is nearly always the same is asked for all messages at once: a call costs more than its work.
-local erased_keys, count_keys = {}, {}
+local msg_keys, erased_keys, count_keys = {}, {}, {}
 for k = 2, #KEYS, 4 do
+  msg_keys[#msg_keys + 1] = KEYS[k]
   count_keys[#count_keys + 1] = KEYS[k + 2]
   erased_keys[#erased_keys + 1] = KEYS[k + 3]
 end
+local some_known = redis.call('EXISTS', unpack(msg_keys)) > 0
 local some_erased = redis.call('EXISTS', unpack(erased_keys)) > 0
 local waiting = redis.call('MGET', unpack(count_keys))
 
+-- Hashes that this call has made.
+local made = {}
+local UNKNOWN = {}
+
 local function reserve(msg_key, seq_key, waits, erased_key, digest, owner, sender, conversation)
-  local msg = redis.call('HMGET', msg_key, 'digest', 'state', 'seq', 'lease', 'waited')
+  local msg = UNKNOWN
+  if some_known or made[msg_key] then
+    msg = redis.call('HMGET', msg_key, 'digest', 'state', 'seq', 'lease', 'waited')
+  end
   local number = msg[3]
   local doubt = 0
   if msg[1] then
@@ -83,8 +93,9 @@ local function reserve(msg_key, seq_key, waits, erased_key, digest, owner, sende
     left = tonumber(seq[2]) - number
   end
 
+  made[msg_key] = true
   redis.call('HSET', msg_key, 'digest', digest, 'state', 'routing', 'seq', number,
-    'owner', owner, 'lease', now + lease, 'sender', sender, 'conv', conversation)
+    'owner', owner, 'lease', lease_end, 'sender', sender, 'conv', conversation)
   redis.call('EXPIRE', msg_key, ttl)
   return { 'new', number, left, waits, doubt }
 end

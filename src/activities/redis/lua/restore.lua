@@ -5,6 +5,5 @@
 -- ARGV[5] delivered_at, '' if not   ARGV[6] devices, JSON
 if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'seq', ARGV[2], 'state', ARGV[3], 'waited', ARGV[4],
-  'delivered_at', ARGV[5], 'devices', ARGV[6])
-redis.call('HDEL', KEYS[1], 'owner', 'lease')
+  'delivered_at', ARGV[5], 'devices', ARGV[6], 'owner', '', 'lease', '0')
 return 1
