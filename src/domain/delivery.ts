@@ -63,7 +63,7 @@ export const PARTS_LEFT = 'PartsLeft';
 export interface DeliveryActivities {
   /** Pushes the first messages that wait for the user, and marks what arrived. */
   deliverInboxPage(input: { userId: string }): Promise<PageResult>;
-  /** The same within a few seconds, for a local activity. */
+  /** The same within a few seconds, for a local activity: the first page of a delivery, and after a pause. */
   deliverFirstPage(input: { userId: string }): Promise<PageResult>;
   /** Makes the sweep leave the user alone for a while. */
   recordDeliveryFailure(input: { userId: string }): Promise<void>;

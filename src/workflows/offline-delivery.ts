@@ -51,7 +51,8 @@ const { deliverInboxPage } = proxyActivities<DeliveryActivities>({
 });
 /**
  * In the workflow task itself, which spares most deliveries an activity: what waits is pushed and marked
- * with one task of Temporal's. Not tried again: what it leaves, or fails at, is for the pages above.
+ * with one task of Temporal's, and who cannot be reached is found out with one. Not tried again: what it
+ * leaves, or fails at, is for the pages above.
  */
 const { deliverFirstPage } = proxyLocalActivities<DeliveryActivities>({
   // It pushes for 3 s, but has to mark what it pushed, as long as the pages above.
@@ -66,6 +67,8 @@ const { recordDeliveryFailure } = proxyActivities<DeliveryActivities>({
 
 /** The change that made a delivery's first page a local activity. */
 const FIRST_PAGE = 'first-page';
+/** The change that made the first page after each pause one, too. */
+const QUICK_ATTEMPTS = 'quick-attempts';
 
 /** See the file's head. Fails with the type `GatewayUnreachable` when patience ends. */
 export async function offlineDelivery(input: DeliveryInput): Promise<DeliveryResult> {
@@ -92,11 +95,12 @@ class Delivery {
     this.label();
     this.describe('Delivering waiting messages');
     // A run that continues another has many pages.
-    let isFirst = workflowInfo().continuedFromExecutionRunId === undefined;
+    const isFirstRun = workflowInfo().continuedFromExecutionRunId === undefined;
+    let isQuick = isFirstRun && patched(FIRST_PAGE);
     for (;;) {
-      const page = isFirst && patched(FIRST_PAGE) ? await this.firstPage() : undefined;
-      isFirst = false;
+      const page = isQuick ? await this.quickPage() : undefined;
       const { outcome } = page ?? (await this.page());
+      isQuick = outcome === 'unreachable' && patched(QUICK_ATTEMPTS);
       if (outcome === 'unreachable') await this.pause();
       // A wake that came during the page may be about a message that the page did not see.
       else if (outcome !== 'more' && !this.woken) return this.end(outcome);
@@ -122,7 +126,8 @@ class Delivery {
   }
 
   /** `undefined`: it was not to be had this way. */
-  private async firstPage(): Promise<PageResult | undefined> {
+  private async quickPage(): Promise<PageResult | undefined> {
+    this.step = 'delivering';
     this.woken = false;
     try {
       return this.count(await deliverFirstPage({ userId: this.userId }));

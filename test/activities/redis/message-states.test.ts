@@ -152,6 +152,16 @@ test('each message of a turn has its own outcome, also when Redis refuses one of
   });
 });
 
+test('the same id twice in a turn in which Redis knows none is reserved once', async () => {
+  const one = await numbered();
+  const replies = await Promise.allSettled(
+    [one, { ...one, owner: unique('owner') }, { ...one, digest: 'other' }].map((each) =>
+      states.reserve(each),
+    ),
+  );
+  expect(replies.map(kindOf)).toEqual(['new', 'busy', 'conflict']);
+});
+
 test('more than one batch of messages in a turn: numbers are unique, in the order of the calls', async () => {
   const first = await numbered();
   const replies = await Promise.all(
