@@ -151,7 +151,7 @@ async function main(): Promise<void> {
 }
 
 class LoadTest {
-  private readonly floors: Phase[] = [];
+  private readonly measuredFloors: Phase[] = [];
 
   constructor(
     private readonly on: LoadSystem,
@@ -163,22 +163,22 @@ class LoadTest {
     const machine = describeMachine(on.system.stack);
     const parts: Record<string, Part> = {};
     await this.prime();
-    const around = [await this.floor({ kind: 'closed', callers: CALLERS })];
+    const around = [await this.closedFloors()];
     const halves = [await this.floorAtHalf(around)];
     const measured: [string, readonly ProductPhase[]][] = [];
     for (const name of names) {
       measured.push([name, await this.part(name, PLANS[name] as Plan)]);
-      around.push(await this.floor({ kind: 'closed', callers: CALLERS }));
+      around.push(await this.closedFloors());
       halves.push(await this.floorAtHalf(around));
     }
     measured.forEach(([name, phases], i) => {
-      const floors = around.slice(i, i + 2).map(({ perSecond }) => perSecond);
+      const floors = around.slice(i, i + 2);
       const p99s = halves.map(({ latency }) => latency.p99);
       parts[name] = summarize(PLANS[name]?.title ?? name, machine.date, phases, floors, p99s);
     });
     const { callers, shares, ...times } = scale;
     const settings = { callers: callers.join(), shares: shares.join(), ...times };
-    return { machine, settings, floor: this.floors, parts };
+    return { machine, settings, floor: this.measuredFloors, parts };
   }
 
   private async prime(): Promise<void> {
@@ -186,7 +186,7 @@ class LoadTest {
     const spec = this.spec(mix, { kind: 'closed', callers: CALLERS }, this.scale.primeS);
     console.log(describePhase(await measureProduct(this.on, 'not counted', spec, expected)));
     await this.floor({ kind: 'closed', callers: CALLERS }, 'not counted');
-    this.floors.length = 0;
+    this.measuredFloors.length = 0;
   }
 
   private async part(name: string, plan: Plan): Promise<readonly ProductPhase[]> {
@@ -219,19 +219,25 @@ class LoadTest {
     return phases;
   }
 
-  private async floor(
-    loop: LoadSpec['loop'],
-    name = `floor by ${CALLERS} callers`,
-  ): Promise<Phase> {
+  /** One for each number of callers. */
+  private async closedFloors(): Promise<Phase[]> {
+    const floors: Phase[] = [];
+    for (const callers of this.scale.callers) {
+      floors.push(await this.floor({ kind: 'closed', callers }, `floor by ${callers} callers`));
+    }
+    return floors;
+  }
+
+  private async floor(loop: LoadSpec['loop'], name: string): Promise<Phase> {
     const spec = this.spec([KINDS.online], loop, this.scale.floorS);
     const phase = await measureFloor(this.on, name, spec);
     console.log(describePhase(phase));
-    this.floors.push(phase);
+    this.measuredFloors.push(phase);
     return phase;
   }
 
-  private floorAtHalf(around: readonly Phase[]): Promise<Phase> {
-    const perSecond = round((around.at(-1)?.perSecond ?? 0) / 2, 0);
+  private floorAtHalf(around: readonly (readonly Phase[])[]): Promise<Phase> {
+    const perSecond = round((around.at(-1)?.[0]?.perSecond ?? 0) / 2, 0);
     return this.floor({ kind: 'open', perSecond }, `floor ${HALF}`);
   }
 
@@ -252,17 +258,21 @@ function summarize(
   title: string,
   date: string,
   phases: readonly ProductPhase[],
-  around: readonly number[],
+  around: readonly (readonly Phase[])[],
   halfP99s: readonly number[],
 ): Part {
-  const floor = round(median(around), 1);
+  const rates = (around[0] ?? []).map(({ loop }, i): [number, number] => {
+    const perSecond = round(median(around.map((floors) => floors[i]?.perSecond ?? 0)), 1);
+    return ['callers' in loop ? loop.callers : 0, perSecond];
+  });
+  const floor = rates[0]?.[1] ?? 0;
   // Of the whole run: one interruption by the machine's host must not move it.
   const halfP99 = round(median(halfP99s), 2);
   const half = phases.find(({ name }) => name.endsWith(HALF));
   return {
     title,
     date,
-    floor: { perSecond: floor, around, halfP99 },
+    floor: { perSecond: floor, byCallers: Object.fromEntries(rates), halfP99 },
     throughputRatio: round((phases[0]?.perSecond ?? 0) / floor, 3),
     halfP99Ratio: round((half?.latency.p99 ?? 0) / halfP99, 2),
     phases,

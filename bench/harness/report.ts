@@ -55,10 +55,13 @@ export interface Checks {
 export interface Part {
   readonly title: string;
   readonly date: string;
-  /** The floor's throughput, right before and right after; its p99 at half of it, median of the run. */
+  /**
+   * The floor's throughput, right before and right after: by the callers that the part's capacity is
+   * measured with, and by each number of callers. Its p99 at half of the first, median of the run.
+   */
   readonly floor: {
     readonly perSecond: number;
-    readonly around: readonly number[];
+    readonly byCallers: Readonly<Record<number, number>>;
     readonly halfP99: number;
   };
   /** Throughput, and p99 at half of it, over the floor's. */
@@ -74,9 +77,22 @@ export interface Report {
   readonly parts: Record<string, Part>;
 }
 
+/** A load of so many callers, or messages that are unanswered on streams. */
+export type ClosedPhase = ProductPhase & { readonly loop: { readonly callers: number } };
+
+export function closedLoopsOf(part: Part): ClosedPhase[] {
+  return part.phases.filter((phase): phase is ClosedPhase => 'callers' in phase.loop);
+}
+
 /** The closed loop that the part's throughput is taken from: its first. */
 export function capacityOf(part: Part): ProductPhase {
-  return part.phases.find(({ loop }) => 'callers' in loop) as ProductPhase;
+  return closedLoopsOf(part)[0] as ProductPhase;
+}
+
+/** The floor's throughput by as many callers, or by the most that it was measured with. */
+export function floorFor({ floor }: Part, callers: number): number {
+  const most = Math.max(...Object.keys(floor.byCallers).map(Number));
+  return floor.byCallers[callers] ?? floor.byCallers[most] ?? floor.perSecond;
 }
 
 /** The open loop at half of that throughput. */

@@ -4,9 +4,11 @@ import { status } from '@grpc/grpc-js';
 import { PREFIX_BYTES } from '../../http2/grpc-message';
 import { StatusError } from './status-error';
 
+const NONE = Buffer.alloc(0);
+
 export class MessageReader {
-  /** Of a message that is not whole yet. */
-  private parts: Buffer[] = [];
+  /** What there is of a message that is not whole yet, in its first {@link held} bytes. */
+  private pending = NONE;
   private bytes = 0;
 
   constructor(
@@ -36,24 +38,28 @@ export class MessageReader {
     return messages;
   }
 
-  /** All that has come, once it makes a message: what comes in many pieces is put together once. */
+  /** All that has come, once it makes a message. */
   private withHeld(payload: Buffer): Buffer | undefined {
     if (this.bytes === 0) return payload;
     this.hold(payload);
-    const first = this.parts[0] as Buffer;
-    if (first.length < PREFIX_BYTES) this.parts = [Buffer.concat(this.parts)];
-    const start = this.parts[0] as Buffer;
-    if (start.length < PREFIX_BYTES) return undefined;
-    if (this.bytes < PREFIX_BYTES + this.lengthAt(start, 0)) return undefined;
-    const bytes = Buffer.concat(this.parts);
-    this.parts = [];
+    if (this.bytes < PREFIX_BYTES) return undefined;
+    if (this.bytes < PREFIX_BYTES + this.lengthAt(this.pending, 0)) return undefined;
+    const whole = this.pending.subarray(0, this.bytes);
+    this.pending = NONE;
     this.bytes = 0;
-    return bytes;
+    return whole;
   }
 
+  /** A copy, in one piece: a view would keep the whole chunk it came in, a list an object for each byte. */
   private hold(payload: Buffer): void {
-    this.parts.push(payload);
-    this.bytes += payload.length;
+    const needed = this.bytes + payload.length;
+    if (needed > this.pending.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.max(needed, 2 * this.pending.length));
+      this.pending.copy(larger, 0, 0, this.bytes);
+      this.pending = larger;
+    }
+    payload.copy(this.pending, this.bytes);
+    this.bytes = needed;
   }
 
   private lengthAt(bytes: Buffer, at: number): number {
