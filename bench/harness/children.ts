@@ -118,7 +118,11 @@ export async function runLoad(spec: LoadSpec, listeners: LoadListeners = {}): Pr
       if (note.kind === 'measuring') listeners.onMeasuring?.(pid);
       else if (note.kind === 'measured') listeners.onMeasured?.(note);
       else if (note.kind === 'interval') listeners.onInterval?.(note);
-      else resolve(note.result);
+      else {
+        resolve(note.result);
+        // It exits by itself, but Node once hung in that, and we would wait for it for ever.
+        child.kill('SIGKILL');
+      }
     });
     child.once('exit', (code) => reject(new Error(`the generator ended with ${code}`)));
   });
