@@ -21,8 +21,9 @@ interface Seen {
 
 const SECOND_MS = 1_000;
 /**
- * Between two wakes, ms: none is within 180 ms of the end of a pause. The time-skipping server refuses a
- * workflow task that cancels a timer which has fired meanwhile (temporalio/sdk-java#3088).
+ * Between two wakes, ms: none is within 180 ms of the end of a pause, but for the last pause, which none
+ * follows. The time-skipping server refuses a workflow task that cancels a timer which has fired meanwhile
+ * (temporalio/sdk-java#3088).
  */
 const WAKE_MS = 660;
 const unreachable: PageResult = { outcome: 'unreachable', delivered: 0, pending: 3 };
