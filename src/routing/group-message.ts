@@ -98,12 +98,7 @@ export class GroupRouter {
     } catch (error) {
       const known = asImError(error, 'ROUTING_FAILED', 'internal failure');
       // Not recorded: the lease ends by itself, and a retry goes on then.
-      await recordAnswer(this.deps.states, {
-        msgId,
-        owner,
-        state: 'failed',
-        detail: known.message,
-      });
+      await recordAnswer(this.deps.states, { msgId, owner, state: 'failed' });
       if (!(error instanceof ImError)) throw error;
       return failed(known, sequenceNumber);
     } finally {

@@ -190,12 +190,7 @@ export class PrivateRouter {
   ): Promise<PrivateAnswer> {
     const known = asImError(error, 'ROUTING_FAILED', 'internal failure');
     // Not recorded: the lease ends by itself, and a retry goes on then.
-    await recordAnswer(this.deps.states, {
-      msgId: message.msgId,
-      owner,
-      state: 'failed',
-      detail: known.message,
-    });
+    await recordAnswer(this.deps.states, { msgId: message.msgId, owner, state: 'failed' });
     if (!(error instanceof ImError)) throw error;
     return failed(known, message.sequenceNumber);
   }

@@ -36,7 +36,8 @@ const statusOf = ({ msgId }: Pick<PrivateMessage, 'msgId'>): Promise<MessageStat
 
 /** As a server leaves it that could not record the answer. */
 async function leftAt(state: 'routing' | 'offline', { msgId }: PrivateMessage): Promise<void> {
-  await client.hset(`msg:${msgId}`, { digest: 'd', state, seq: 1, owner: 'dead', lease: 0 });
+  const now = state === 'routing' ? 'routing 0 dead' : state;
+  await client.hset(`msg:${msgId}`, { digest: 'd', state: now, seq: 1 });
   await client.expire(`msg:${msgId}`, 60);
 }
 

@@ -3,14 +3,16 @@
  *
  * `msg:{msg_id}`, a hash, 7 days:
  *   digest        SHA-256 of the payload, base64
- *   state         routing | delivered | offline | published | failed
+ *   state         routing {lease end} {owner} | delivered | offline | published | failed; the owner is the
+ *                 attempt that works on it, until the lease ends (Redis time, ms)
  *   seq           its sequence number, kept over retries
- *   owner, lease  the attempt that works on it and until when (Redis time, ms); '' and 0 when answered
- *   delivered_at  unix ms; devices: JSON array of device ids; detail: error_message of a degraded success
+ *   delivered_at  unix ms; devices: JSON array of device ids
  *   waited        1 when it was answered "offline"; stays when it is delivered later
  *   read_at       unix ms of the first reader, whatever the state
  *   sender, conv  who wrote it, and `{type}:{conversation key}`: a reader may be faster than MySQL
- * `seq:{type}:{conversation key}`, a hash without expiry: see lua/reserve.lua
+ * `seq:{type}:{conversation key}`, `{generation} {nonce} {n} {ceiling}` without expiry: the generation of
+ *   Redis it belongs to, the nonce of its installation, the last number given and the highest it may give
+ *   (both empty until it has a block). One string, so that a batch reads and writes all in one command each.
  * `erased/{sha256(msg_id)}`: the message was deleted for good; it names no id
  * `inbox:count:{user}`, a number: see inbox-counts.ts
  * `im:doubt_until`, unix ms: see connection.ts
@@ -74,7 +76,6 @@ export interface Finish {
   readonly state: FinalState;
   readonly deliveredAt?: number;
   readonly devices?: readonly string[];
-  readonly detail?: string;
   /** Set when one more message waits for this user. */
   readonly waitsFor?: string;
 }
@@ -163,7 +164,7 @@ export class MessageStates {
     for (const { msgId, conversation, recipientId, digest, owner, senderId } of requests) {
       const name = nameOf(conversation);
       keys.push(messageKey(msgId), `seq:${name}`, countKey(recipientId ?? ''), erasedName(msgId));
-      args.push(digest, owner, senderId, name);
+      args.push(digest, owner, senderId);
     }
     const replies = (await this.scripts.reserve.run(redis, keys, args)) as Reply[];
     // The connection outlived a failover: begin again on a new one.
@@ -233,18 +234,13 @@ export class MessageStates {
     conversation: Conversation,
   ): Promise<{ nonce: string; generation: number; left: number } | undefined> {
     const { redis, generation } = this.connection.use();
-    const [n, ceil, gen, nonce] = await redis.hmget(
-      sequenceKey(conversation),
-      'n',
-      'ceil',
-      'gen',
-      'nonce',
-    );
+    const counter = await redis.get(sequenceKey(conversation));
+    const [gen, nonce, n, ceiling] = counter?.split(' ') ?? [];
     if (Number(gen) !== generation || !nonce || !n) return undefined;
-    return { nonce, generation, left: Number(ceil) - Number(n) };
+    return { nonce, generation, left: Number(ceiling) - Number(n) };
   }
 
-  /** Records the answer; false when another attempt has taken the message over. */
+  /** Records the answer; false when another attempt has the message, or it was delivered meanwhile. */
   finish(finish: Finish): Promise<boolean> {
     return this.finishes.add(finish);
   }
@@ -253,10 +249,10 @@ export class MessageStates {
     const { redis } = this.connection.use();
     const keys: string[] = [];
     const args: (string | number)[] = [];
-    for (const { msgId, owner, state, deliveredAt, devices, detail, waitsFor } of finishes) {
+    for (const { msgId, owner, state, deliveredAt, devices, waitsFor } of finishes) {
       keys.push(messageKey(msgId), countKey(waitsFor ?? ''));
       args.push(owner, state, deliveredAt ?? '', devices ? JSON.stringify(devices) : '[]');
-      args.push(detail ?? '', waitsFor === undefined ? 0 : 1);
+      args.push(waitsFor === undefined ? 0 : 1);
     }
     const replies = (await this.scripts.finish.run(redis, keys, args)) as (number | string)[];
     return replies.map((reply) => (typeof reply === 'string' ? new Error(reply) : reply === 1));

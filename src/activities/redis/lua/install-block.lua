@@ -12,16 +12,18 @@
 -- alive too (a failover not everybody has noticed): it is left out.
 -- Returns for each 1 when the block was taken, 0 when not, or the text of an error.
 local function install(key, generation, nonce, floor, ceiling)
-  local seq = redis.pcall('HMGET', key, 'gen', 'nonce', 'n', 'ceil')
-  if seq.err then return seq.err end
-  if seq[1] ~= generation or seq[2] ~= nonce then return 0 end
-  local reply = 0
-  if not seq[3] or tonumber(floor) > tonumber(seq[4]) then
-    reply = redis.pcall('HSET', key, 'n', floor, 'ceil', ceiling)
-  elseif tonumber(ceiling) > tonumber(seq[4]) then
-    reply = redis.pcall('HSET', key, 'ceil', ceiling)
+  local counter = redis.pcall('GET', key)
+  if type(counter) == 'table' then return counter.err end
+  if not counter then return 0 end
+  local gen, its_nonce, n, ceil = string.match(counter, '^(%d+) (%S+) (%d*) (%d*)$')
+  if gen ~= generation or its_nonce ~= nonce then return 0 end
+  if n == '' or tonumber(floor) > tonumber(ceil) then
+    n, ceil = floor, ceiling
+  elseif tonumber(ceiling) > tonumber(ceil) then
+    ceil = ceiling
   end
-  return type(reply) == 'table' and reply.err or 1
+  local written = redis.pcall('SET', key, table.concat({ gen, nonce, n, ceil }, ' '))
+  return written.err or 1
 end
 
 local replies = {}

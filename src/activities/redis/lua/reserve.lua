@@ -4,15 +4,14 @@
 -- KEYS[1] im:doubt_until              unix ms; until then an id that is not here may have been forgotten
 -- and for each message:
 -- KEYS[1] msg:{msg_id}                hash, see message-states.ts
--- KEYS[2] seq:{type}:{conversation}   hash: n last number given, ceil highest it may give,
---                                     gen generation it belongs to, nonce of its installation
+-- KEYS[2] seq:{type}:{conversation}   counter, see message-states.ts
 -- KEYS[3] inbox:count:{user}          messages that wait for the recipient (any key for a group)
 -- KEYS[4] erased/{sha256(msg_id)}     there: the message was deleted for good
 -- ARGV[1] lease, ms                   ARGV[2] generation of this Redis
 -- ARGV[3] time to live, s            ARGV[4] 1: stop after the first that is busy or needs a block
 -- and for each message:
 -- ARGV[1] digest of the payload       ARGV[2] owner (unique to this attempt; nonce of a new counter)
--- ARGV[3] sender                      ARGV[4] {type}:{conversation}
+-- ARGV[3] sender
 --
 -- Returns for each message {kind, ...}:
 --   {'new', number, left below the ceiling, waiting or false, doubt}   reserved, ours; doubt is 1
@@ -43,72 +42,113 @@ local function in_doubt()
   return now < doubt_until
 end
 
--- What is nearly always the same is asked for all messages at once: a call costs more than its work.
-local msg_keys, erased_keys, count_keys = {}, {}, {}
+-- What can be is asked for all messages at once: a call costs more than its work.
+local msg_keys, seq_keys, count_keys, erased_keys = {}, {}, {}, {}
 for k = 2, #KEYS, 4 do
-  msg_keys[#msg_keys + 1] = KEYS[k]
-  count_keys[#count_keys + 1] = KEYS[k + 2]
-  erased_keys[#erased_keys + 1] = KEYS[k + 3]
+  local i = #msg_keys + 1
+  msg_keys[i], seq_keys[i], count_keys[i], erased_keys[i] = KEYS[k], KEYS[k + 1], KEYS[k + 2], KEYS[k + 3]
 end
 local some_known = redis.call('EXISTS', unpack(msg_keys)) > 0
 local some_erased = redis.call('EXISTS', unpack(erased_keys)) > 0
 local waiting = redis.call('MGET', unpack(count_keys))
+local counters = redis.call('MGET', unpack(seq_keys))
 
--- Hashes that this call has made.
+-- By key: what this call makes of counters.
+local numbering = {}
+local function counter_of(i)
+  local key = seq_keys[i]
+  local counter = numbering[key]
+  if not counter then
+    counter = { changed = false }
+    if counters[i] then
+      counter.gen, counter.nonce, counter.n, counter.ceil =
+        string.match(counters[i], '^(%d+) (%S+) (%d*) (%d*)$')
+      counter.n, counter.ceil = tonumber(counter.n), tonumber(counter.ceil)
+    end
+    numbering[key] = counter
+  end
+  return counter
+end
+
+-- Returns the number and how many are left, or why there is none.
+local function next_number(i, owner)
+  local counter = counter_of(i)
+  if counter.gen ~= generation then
+    if counter.gen and tonumber(counter.gen) > tonumber(generation) then return nil, { 'stale' } end
+    -- Missing, or of an earlier life: what it remembers is not believed.
+    counter.gen, counter.nonce, counter.n, counter.ceil = generation, owner, nil, nil
+    counter.changed = true
+  end
+  if not counter.n or counter.n >= counter.ceil then return nil, { 'ceiling', counter.nonce } end
+  counter.n, counter.changed = counter.n + 1, true
+  return counter.n, counter.ceil - counter.n
+end
+
+-- Digests of what this call reserves, by key.
 local made = {}
 local UNKNOWN = {}
 
-local function reserve(msg_key, seq_key, waits, erased_key, digest, owner, sender, conversation)
+-- Returns the reply; one of kind 'new' is not written yet.
+local function decide(i, digest, owner)
+  local key = msg_keys[i]
+  if made[key] then return { made[key] == digest and 'busy' or 'conflict' } end
   local msg = UNKNOWN
-  if some_known or made[msg_key] then
-    msg = redis.call('HMGET', msg_key, 'digest', 'state', 'seq', 'lease', 'waited')
+  if some_known then
+    msg = redis.pcall('HMGET', key, 'digest', 'state', 'seq', 'waited')
+    if msg.err then return { 'error', msg.err } end
   end
-  local number = msg[3]
   local doubt = 0
   if msg[1] then
     if msg[1] ~= digest then return { 'conflict' } end
-    if msg[2] ~= 'routing' and msg[2] ~= 'failed' then
-      return { 'again', number, msg[2], msg[5] }
-    end
-    if msg[2] == 'routing' and tonumber(msg[4]) > now then return { 'busy' } end
-  elseif some_erased and redis.call('EXISTS', erased_key) == 1 then
+    local routing_until = string.match(msg[2], '^routing (%d+)')
+    if routing_until and tonumber(routing_until) > now then return { 'busy' } end
+    if not routing_until and msg[2] ~= 'failed' then return { 'again', msg[3], msg[2], msg[4] } end
+  elseif some_erased and redis.call('EXISTS', erased_keys[i]) == 1 then
     -- Its deletion took the hash away in the same step in which it set this.
     return { 'erased' }
   elseif in_doubt() then
     doubt = 1
   end
-
-  local left = -1
+  local number, left = msg[3], -1
   if not number then
-    local seq = redis.call('HMGET', seq_key, 'n', 'ceil', 'gen', 'nonce')
-    if seq[3] and tonumber(seq[3]) > tonumber(generation) then return { 'stale' } end
-    if seq[3] ~= generation then
-      -- Missing, or of an earlier life: what it remembers is not believed.
-      redis.call('DEL', seq_key)
-      redis.call('HSET', seq_key, 'gen', generation, 'nonce', owner)
-      return { 'ceiling', owner }
-    end
-    if not seq[1] or tonumber(seq[1]) >= tonumber(seq[2]) then return { 'ceiling', seq[4] } end
-    number = redis.call('HINCRBY', seq_key, 'n', 1)
-    left = tonumber(seq[2]) - number
+    number, left = next_number(i, owner)
+    if not number then return left end
   end
-
-  made[msg_key] = true
-  redis.call('HSET', msg_key, 'digest', digest, 'state', 'routing', 'seq', number,
-    'owner', owner, 'lease', lease_end, 'sender', sender, 'conv', conversation)
-  redis.call('EXPIRE', msg_key, ttl)
-  return { 'new', number, left, waits, doubt }
+  made[key] = digest
+  return { 'new', number, left, waiting[i], doubt }
 end
 
 local replies = {}
-for i = 1, (#KEYS - 1) / 4 do
-  local k, a = 4 * i - 2, 4 * i + 1
-  local done, reply = pcall(reserve, KEYS[k], KEYS[k + 1], waiting[i], KEYS[k + 3],
-    ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3])
-  if not done then
-    reply = { 'error', type(reply) == 'table' and reply.err or tostring(reply) }
-  end
+for i = 1, #msg_keys do
+  local a = 3 * i + 2
+  local reply = decide(i, ARGV[a], ARGV[a + 1])
   replies[i] = reply
   if in_order and (reply[1] == 'busy' or reply[1] == 'ceiling') then break end
+end
+
+-- Counters first: should a message fail after that, its number is given to nobody.
+local changed = {}
+for key, counter in pairs(numbering) do
+  if counter.changed then
+    changed[#changed + 1] = key
+    changed[#changed + 1] = string.format('%s %s %s %s', counter.gen, counter.nonce,
+      counter.n and string.format('%d', counter.n) or '',
+      counter.ceil and string.format('%d', counter.ceil) or '')
+  end
+end
+if #changed > 0 then redis.call('MSET', unpack(changed)) end
+
+for i, reply in ipairs(replies) do
+  if reply[1] == 'new' then
+    local a = 3 * i + 2
+    local written = redis.pcall('HSET', msg_keys[i], 'digest', ARGV[a],
+      'state', 'routing ' .. lease_end .. ' ' .. ARGV[a + 1], 'seq', string.format('%d', reply[2]),
+      'sender', ARGV[a + 2], 'conv', string.sub(seq_keys[i], 5))
+    if type(written) == 'table' then
+      replies[i] = { 'error', written.err }
+    else
+      redis.call('EXPIRE', msg_keys[i], ttl)
+    end
+  end
 end
 return replies
