@@ -3,7 +3,7 @@
  * generator in its own process; beside it, in the same run, the floor: a grpc-js server that does
  * nothing. Writes a report (JSON, Markdown, SVG) to bench/results/.
  *
- *   --quick            about three minutes instead of about fifteen
+ *   --quick            about three minutes instead of about twenty
  *   --only a,b         these parts only: online, offline, group, duplicates, mixed; stream,
  *                      stream-offline, stream-group (on streams, not by calls)
  *   --name NAME        of the report; parts of an earlier one of that name that are not run stay in it
@@ -18,10 +18,10 @@ import { KINDS, startLoadSystem } from './harness/load-system';
 import type { LoadSystem } from './harness/load-system';
 import { describeMachine } from './harness/machine';
 import { measureFloor, measureProduct, round } from './harness/measure';
-import { broken, HALF } from './harness/report';
+import { broken, capacityOf, HALF } from './harness/report';
 import type { Part, Phase, ProductPhase, Report } from './harness/report';
 import { LOAD_DEFAULTS } from './harness/traffic';
-import { median } from './harness/trend';
+import { mean, median } from './harness/trend';
 import type { LoadSpec, Traffic } from './harness/traffic';
 import { describePhase } from './harness/markdown';
 import { readReport, writeReport } from './harness/results';
@@ -39,6 +39,8 @@ interface Scale {
   /** A mixed load before anything is measured: Kafka's and our just-in-time compilers take their time. */
   readonly primeS: number;
   readonly warmUpS: number;
+  /** Of each closed loop, between floors. */
+  readonly rounds: number;
   readonly closedS: number;
   readonly openS: number;
   readonly floorS: number;
@@ -49,6 +51,7 @@ const QUICK: Scale = {
   shares: [0.5],
   primeS: 6,
   warmUpS: 1,
+  rounds: 1,
   closedS: 4,
   openS: 4,
   floorS: 3,
@@ -56,11 +59,12 @@ const QUICK: Scale = {
 const FULL: Scale = {
   callers: [CALLERS, 4 * CALLERS],
   shares: [0.25, 0.5, 0.75],
-  primeS: 30,
+  primeS: 60,
   warmUpS: 2,
-  closedS: 10,
+  rounds: 2,
+  closedS: 8,
   openS: 12,
-  floorS: 6,
+  floorS: 5,
 };
 
 interface Plan {
@@ -163,19 +167,16 @@ class LoadTest {
     const machine = describeMachine(on.system.stack);
     const parts: Record<string, Part> = {};
     await this.prime();
-    const around = [await this.closedFloors()];
-    const halves = [await this.floorAtHalf(around)];
     const measured: [string, readonly ProductPhase[]][] = [];
+    const halfP99s: number[] = [];
     for (const name of names) {
-      measured.push([name, await this.part(name, PLANS[name] as Plan)]);
-      around.push(await this.closedFloors());
-      halves.push(await this.floorAtHalf(around));
+      const phases = await this.part(name, PLANS[name] as Plan);
+      measured.push([name, phases]);
+      halfP99s.push((await this.floorAtHalf(phases)).latency.p99);
     }
-    measured.forEach(([name, phases], i) => {
-      const floors = around.slice(i, i + 2);
-      const p99s = halves.map(({ latency }) => latency.p99);
-      parts[name] = summarize(PLANS[name]?.title ?? name, machine.date, phases, floors, p99s);
-    });
+    for (const [name, phases] of measured) {
+      parts[name] = summarize(PLANS[name]?.title ?? name, machine.date, phases, halfP99s);
+    }
     const { callers, shares, ...times } = scale;
     const settings = { callers: callers.join(), shares: shares.join(), ...times };
     return { machine, settings, floor: this.measuredFloors, parts };
@@ -190,11 +191,15 @@ class LoadTest {
   }
 
   private async part(name: string, plan: Plan): Promise<readonly ProductPhase[]> {
-    const { shares, closedS, openS } = this.scale;
+    const { shares, rounds, closedS, openS } = this.scale;
     const callers = plan.streamed ?? this.scale.callers;
     const way = plan.streamed ? 'stream' : 'unary';
     const phases: ProductPhase[] = [];
-    const add = async (what: string, loop: LoadSpec['loop'], seconds: number): Promise<void> => {
+    const run = async (
+      what: string,
+      loop: LoadSpec['loop'],
+      seconds: number,
+    ): Promise<ProductPhase> => {
       const spec = {
         ...this.spec(plan.mix, loop, seconds),
         way,
@@ -202,30 +207,33 @@ class LoadTest {
       } as const;
       const phase = await measureProduct(this.on, `${name} ${what}`, spec, plan.expected);
       console.log(describePhase(phase));
-      phases.push(phase);
+      return phase;
     };
     for (const count of callers) {
-      await add(`by ${count} callers`, { kind: 'closed', callers: count }, closedS);
+      let before = await this.closedFloor(count);
+      for (let i = 0; i < rounds; i++) {
+        const phase = await run(`by ${count} callers`, { kind: 'closed', callers: count }, closedS);
+        const after = await this.closedFloor(count);
+        phases.push({ ...phase, floor: round((before.perSecond + after.perSecond) / 2, 1) });
+        before = after;
+      }
     }
-    const capacity = phases[0]?.perSecond ?? 0;
+    const capacity = throughputOf(capacityOf({ phases }));
     const rates = shares.map((share): [string, number] => [
       `at ${share * 100} %`,
       share * capacity,
     ]);
     if (args.rate !== undefined) rates.push([`at ${args.rate}/s`, Number(args.rate)]);
     for (const [what, perSecond] of rates) {
-      await add(what, { kind: 'open', perSecond: round(perSecond, 0) }, openS);
+      phases.push(await run(what, { kind: 'open', perSecond: round(perSecond, 0) }, openS));
     }
     return phases;
   }
 
-  /** One for each number of callers. */
-  private async closedFloors(): Promise<Phase[]> {
-    const floors: Phase[] = [];
-    for (const callers of this.scale.callers) {
-      floors.push(await this.floor({ kind: 'closed', callers }, `floor by ${callers} callers`));
-    }
-    return floors;
+  /** By as many callers, or by the most there are of calls. */
+  private closedFloor(wanted: number): Promise<Phase> {
+    const callers = Math.min(wanted, Math.max(...this.scale.callers));
+    return this.floor({ kind: 'closed', callers }, `floor by ${callers} callers`);
   }
 
   private async floor(loop: LoadSpec['loop'], name: string): Promise<Phase> {
@@ -236,8 +244,8 @@ class LoadTest {
     return phase;
   }
 
-  private floorAtHalf(around: readonly (readonly Phase[])[]): Promise<Phase> {
-    const perSecond = round((around.at(-1)?.[0]?.perSecond ?? 0) / 2, 0);
+  private floorAtHalf(phases: readonly ProductPhase[]): Promise<Phase> {
+    const perSecond = round(mean(capacityOf({ phases }).map(({ floor }) => floor)) / 2, 0);
     return this.floor({ kind: 'open', perSecond }, `floor ${HALF}`);
   }
 
@@ -258,25 +266,26 @@ function summarize(
   title: string,
   date: string,
   phases: readonly ProductPhase[],
-  around: readonly (readonly Phase[])[],
   halfP99s: readonly number[],
 ): Part {
-  const rates = (around[0] ?? []).map(({ loop }, i): [number, number] => {
-    const perSecond = round(median(around.map((floors) => floors[i]?.perSecond ?? 0)), 1);
-    return ['callers' in loop ? loop.callers : 0, perSecond];
-  });
-  const floor = rates[0]?.[1] ?? 0;
+  const capacity = capacityOf({ phases });
   // Of the whole run: one interruption by the machine's host must not move it.
   const halfP99 = round(median(halfP99s), 2);
   const half = phases.find(({ name }) => name.endsWith(HALF));
+  const ratios = capacity.map(({ perSecond, floor }) => perSecond / floor);
   return {
     title,
     date,
-    floor: { perSecond: floor, byCallers: Object.fromEntries(rates), halfP99 },
-    throughputRatio: round((phases[0]?.perSecond ?? 0) / floor, 3),
+    perSecond: round(throughputOf(capacity), 1),
+    floor: { perSecond: round(mean(capacity.map(({ floor }) => floor)), 1), halfP99 },
+    throughputRatio: round(mean(ratios), 3),
     halfP99Ratio: round((half?.latency.p99 ?? 0) / halfP99, 2),
     phases,
   };
+}
+
+function throughputOf(rounds: readonly ProductPhase[]): number {
+  return mean(rounds.map(({ perSecond }) => perSecond));
 }
 
 void main().catch((error: unknown) => {

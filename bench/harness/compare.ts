@@ -3,6 +3,7 @@ import { table } from './markdown';
 import { capacityOf, halfOf } from './report';
 import type { Part, Report } from './report';
 import { readReport } from './results';
+import { mean } from './trend';
 
 /** For `npm run bench -- --compare A B`: names of reports, or their JSON files. */
 export function compareFiles(names: readonly string[]): string {
@@ -26,7 +27,7 @@ export function compareTable(a: Report, b: Report): string {
     const [before, after] = [a.parts[name] as Part, b.parts[name] as Part];
     return [
       name,
-      change(capacityOf(before).perSecond, capacityOf(after).perSecond, 0),
+      change(before.perSecond, after.perSecond, 0),
       change(before.throughputRatio, after.throughputRatio, 2),
       change(halfOf(before).latency.p99, halfOf(after).latency.p99, 1),
       change(before.halfP99Ratio, after.halfP99Ratio, 2),
@@ -57,9 +58,12 @@ const NOT_THE_PRODUCT = new Set(['generator', 'floor', 'elsewhere', 'stolen']);
 
 /** Of one process, or of the product and its servers together. */
 function cpuOf(part: Part, process?: string): number {
-  const { cpu } = capacityOf(part);
-  if (process !== undefined) return cpu[process] ?? 0;
-  return Object.entries(cpu)
-    .filter(([name]) => !NOT_THE_PRODUCT.has(name))
-    .reduce((sum, [, seconds]) => sum + seconds, 0);
+  return mean(
+    capacityOf(part).map(({ cpu }) => {
+      if (process !== undefined) return cpu[process] ?? 0;
+      return Object.entries(cpu)
+        .filter(([name]) => !NOT_THE_PRODUCT.has(name))
+        .reduce((sum, [, seconds]) => sum + seconds, 0);
+    }),
+  );
 }

@@ -1,6 +1,7 @@
 /** A report as people read it, and one phase as a line of the console. */
 import type { Machine } from './machine';
-import { broken, capacityOf, closedLoopsOf, floorFor, halfOf } from './report';
+import { broken, capacityOf, closedLoopsOf, halfOf } from './report';
+import { mean } from './trend';
 import type { ClosedPhase, Part, Phase, ProductPhase, Report } from './report';
 
 /** One line about a phase, while it runs. */
@@ -35,7 +36,7 @@ export function toMarkdown(name: string, report: Report): string {
       .join(
         ', ',
       )}. The floor is a grpc-js server with the same proto that does nothing, under the same ` +
-      'generator, right before and after each part. Latency counts from when a message was due.',
+      'generator, right before and right after each closed loop. Latency counts from when a message was due.',
     `![throughput](${name}-throughput.svg)`,
     '## Throughput, closed loop',
     table(
@@ -53,8 +54,8 @@ export function toMarkdown(name: string, report: Report): string {
       ],
       Object.values(parts).flatMap((part) => closedLoopsOf(part).map(throughputRow(part))),
     ),
-    'The floor is measured by the same number of callers; on streams, where as many messages are ' +
-      'unanswered, by the most.',
+    'Rounds of one load are side by side. The floor is measured by the same number of callers; on ' +
+      'streams, where as many messages are unanswered, by the most.',
     '## At half of the first of each, open loop',
     table(
       ['part', 'messages/s', 'p50 ms', 'p99 ms', 'p99.9 ms', "floor's p99 ms", 'ratio'],
@@ -72,13 +73,16 @@ export function toMarkdown(name: string, report: Report): string {
       }),
     ),
     `![latency](${name}-latency.svg)`,
-    '## CPU seconds for 1,000 messages, closed loop',
+    '## CPU seconds for 1,000 messages, closed loop, means of the rounds',
     table(
-      ['part', ...processes],
-      Object.values(parts).map((part) => {
-        const { cpu } = capacityOf(part);
-        return [part.title, ...processes.map((each) => (cpu[each] ?? 0).toFixed(3))];
-      }),
+      ['part', 'callers', ...processes],
+      Object.values(parts).flatMap((part) =>
+        closedLoopsOf(part).map((rounds) => [
+          part.title,
+          String(rounds[0]?.loop.callers),
+          ...processes.map((each) => mean(rounds.map(({ cpu }) => cpu[each] ?? 0)).toFixed(3)),
+        ]),
+      ),
     ),
     '## Every load',
     table(
@@ -116,20 +120,20 @@ export function machineLine(machine: Machine): string {
 }
 
 const throughputRow =
-  (part: Part) =>
-  ({ loop, perSecond, latency, storage }: ClosedPhase): string[] => {
-    const floor = floorFor(part, loop.callers);
+  ({ title }: Part) =>
+  (rounds: readonly ClosedPhase[]): string[] => {
+    const each = (cell: (round: ClosedPhase) => string): string => rounds.map(cell).join(', ');
     return [
-      part.title,
-      String(loop.callers),
-      perSecond.toFixed(0),
-      floor.toFixed(0),
-      (perSecond / floor).toFixed(2),
-      latency.p50.toFixed(1),
-      latency.p99.toFixed(1),
-      storage.storedPerSecond.toFixed(0),
-      `${storage.lagBefore} → ${storage.lagAfter}`,
-      storage.drainS.toFixed(1),
+      title,
+      String(rounds[0]?.loop.callers),
+      each(({ perSecond }) => perSecond.toFixed(0)),
+      each(({ floor }) => floor.toFixed(0)),
+      each(({ perSecond, floor }) => (perSecond / floor).toFixed(2)),
+      each(({ latency }) => latency.p50.toFixed(1)),
+      each(({ latency }) => latency.p99.toFixed(1)),
+      each(({ storage }) => storage.storedPerSecond.toFixed(0)),
+      each(({ storage }) => `${storage.lagBefore} → ${storage.lagAfter}`),
+      each(({ storage }) => storage.drainS.toFixed(1)),
     ];
   };
 
@@ -153,9 +157,11 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
 }
 
 function cpuNames(part: Part): string[] {
-  return Object.entries(capacityOf(part).cpu)
-    .filter(([, seconds]) => seconds > 0)
-    .map(([name]) => name);
+  return capacityOf(part).flatMap(({ cpu }) =>
+    Object.entries(cpu)
+      .filter(([, seconds]) => seconds > 0)
+      .map(([name]) => name),
+  );
 }
 
 /** The processes that used something, the hungriest first. */

@@ -1,5 +1,5 @@
 /** The two plots of a report, as SVG of our own making: bars of throughput, curves of latency. */
-import { capacityOf, HALF, halfOf } from './report';
+import { HALF, halfOf } from './report';
 import type { Report } from './report';
 
 const WIDTH = 760;
@@ -13,7 +13,7 @@ export function throughputPlot({ parts }: Report): string {
   const scale = (WIDTH - left - 110) / largest;
   const bars = Object.entries(parts).map(([name, part], i) => {
     const y = 30 + i * rowHeight;
-    const { perSecond } = capacityOf(part);
+    const { perSecond } = part;
     const bar = (value: number, at: number, color: string, label: string): string =>
       `<rect x="${left}" y="${at}" width="${(value * scale).toFixed(1)}" height="18" fill="${color}"/>` +
       text(left + value * scale + 6, at + 14, label);

@@ -24,6 +24,11 @@ export interface ProductPhase extends Phase {
   readonly resends: { readonly sent: number; readonly matching: number };
   readonly storage: Storage;
   readonly checks: Checks;
+  /**
+   * Of a closed loop: the floor's throughput by as many callers (on streams by the most it is measured
+   * with), mean of right before and right after.
+   */
+  readonly floor?: number;
 }
 
 export interface Storage {
@@ -55,15 +60,10 @@ export interface Checks {
 export interface Part {
   readonly title: string;
   readonly date: string;
-  /**
-   * The floor's throughput, right before and right after: by the callers that the part's capacity is
-   * measured with, and by each number of callers. Its p99 at half of the first, median of the run.
-   */
-  readonly floor: {
-    readonly perSecond: number;
-    readonly byCallers: Readonly<Record<number, number>>;
-    readonly halfP99: number;
-  };
+  /** By the first number of callers, mean of its rounds. */
+  readonly perSecond: number;
+  /** Beside that; its p99 at half of its own throughput, median of the run. */
+  readonly floor: { readonly perSecond: number; readonly halfP99: number };
   /** Throughput, and p99 at half of it, over the floor's. */
   readonly throughputRatio: number;
   readonly halfP99Ratio: number;
@@ -78,21 +78,28 @@ export interface Report {
 }
 
 /** A load of so many callers, or messages that are unanswered on streams. */
-export type ClosedPhase = ProductPhase & { readonly loop: { readonly callers: number } };
+export type ClosedPhase = ProductPhase & {
+  readonly loop: { readonly callers: number };
+  readonly floor: number;
+};
 
-export function closedLoopsOf(part: Part): ClosedPhase[] {
-  return part.phases.filter((phase): phase is ClosedPhase => 'callers' in phase.loop);
+/** The rounds of each number of callers. */
+export function closedLoopsOf({ phases }: Pick<Part, 'phases'>): ClosedPhase[][] {
+  const rounds = new Map<number, ClosedPhase[]>();
+  for (const phase of phases.filter(isClosed)) {
+    const { callers } = phase.loop;
+    rounds.set(callers, [...(rounds.get(callers) ?? []), phase]);
+  }
+  return [...rounds.values()];
 }
 
-/** The closed loop that the part's throughput is taken from: its first. */
-export function capacityOf(part: Part): ProductPhase {
-  return closedLoopsOf(part)[0] as ProductPhase;
+function isClosed(phase: ProductPhase): phase is ClosedPhase {
+  return 'callers' in phase.loop && phase.floor !== undefined;
 }
 
-/** The floor's throughput by as many callers, or by the most that it was measured with. */
-export function floorFor({ floor }: Part, callers: number): number {
-  const most = Math.max(...Object.keys(floor.byCallers).map(Number));
-  return floor.byCallers[callers] ?? floor.byCallers[most] ?? floor.perSecond;
+/** The rounds that the part's throughput is taken from: those by the fewest callers, which come first. */
+export function capacityOf(part: Pick<Part, 'phases'>): ClosedPhase[] {
+  return closedLoopsOf(part)[0] ?? [];
 }
 
 /** The open loop at half of that throughput. */

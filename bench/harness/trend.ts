@@ -1,4 +1,4 @@
-/** Whether a figure grows. */
+/** Whether a figure grows, and its middle. */
 
 /** Least squares through points of (minute, value): value an hour. */
 export function slopePerHour(points: readonly (readonly [number, number])[]): number {
@@ -22,4 +22,8 @@ export function median(values: readonly number[]): number {
   const middle = sorted.length >> 1;
   const [below = NaN, at = NaN] = [sorted[middle - 1], sorted[middle]];
   return sorted.length % 2 ? at : (below + at) / 2;
+}
+
+export function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }

@@ -7,7 +7,7 @@ import type { LatencySummary } from '../../bench/harness/latencies';
 import { toMarkdown } from '../../bench/harness/markdown';
 import { latencyPlot, throughputPlot } from '../../bench/harness/plots';
 import { scrape } from '../../bench/harness/metrics';
-import { floorFor } from '../../bench/harness/report';
+import { capacityOf } from '../../bench/harness/report';
 import type { Part, ProductPhase, Report } from '../../bench/harness/report';
 import { slopePerHour, thirds } from '../../bench/harness/trend';
 import { mixTable } from '../../bench/harness/traffic';
@@ -76,14 +76,24 @@ function phase(name: string, perSecond: number, p99: number): ProductPhase {
   };
 }
 
+function closed(callers: number, perSecond: number, floor: number): ProductPhase {
+  return { ...phase(`online by ${callers} callers`, perSecond, 30), loop: { callers }, floor };
+}
+
 function report(perSecond: number, p99: number): Report {
   const part: Part = {
     title: 'Online',
     date: '2026-01-01',
-    floor: { perSecond: 10_000, byCallers: { 50: 10_000, 200: 12_000 }, halfP99: 5 },
+    perSecond,
+    floor: { perSecond: 10_000, halfP99: 5 },
     throughputRatio: perSecond / 10_000,
     halfP99Ratio: p99 / 5,
-    phases: [phase('online by 50 callers', perSecond, 30), phase('online at 50 %', 500, p99)],
+    phases: [
+      closed(50, perSecond, 10_000),
+      closed(50, perSecond + 500, 10_000),
+      closed(200, 6_000, 12_000),
+      phase('online at 50 %', 500, p99),
+    ],
   };
   const machine = {
     date: '2026-01-01',
@@ -113,7 +123,7 @@ test('a comparison gives each figure before and after, with its ratio, and leave
 test('a report names the machine and the broken checks, and its plots hold their values', () => {
   const good = report(1_000, 20);
   expect(toMarkdown('x', good)).toMatch(
-    /2 cores \(some\)[\s\S]*\| Online \| 50 \| 1000 \| 10000 \| 0.10 \|/,
+    /2 cores \(some\)[\s\S]*\| Online \| 50 \| 1000, 1500 \| 10000, 10000 \| 0.10, 0.15 \|/,
   );
   const [first, ...rest] = good.parts['online']?.phases as ProductPhase[];
   const lost = {
@@ -129,11 +139,11 @@ test('a report names the machine and the broken checks, and its plots hold their
   expect(latencyPlot(good)).toContain('<polyline');
 });
 
-test('a closed loop is beside the floor by as many callers, or by the most there is', () => {
-  const [part] = Object.values(report(1_000, 20).parts) as [Part];
-  expect([50, 200, 1_000].map((callers) => floorFor(part, callers))).toEqual([
-    10_000, 12_000, 12_000,
-  ]);
+test('the rounds of each number of callers stand together, and the first give the capacity', () => {
+  const good = report(1_000, 20);
+  expect(toMarkdown('x', good)).toContain('| Online | 200 | 6000 | 12000 | 0.50 |');
+  const [part] = Object.values(good.parts) as [Part];
+  expect(capacityOf(part).map(({ perSecond }) => perSecond)).toEqual([1_000, 1_500]);
 });
 
 test('metrics are read by series, and summed by name', async () => {
