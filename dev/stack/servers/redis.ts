@@ -50,6 +50,9 @@ export function redisServer({ layout, ports }: ServerContext): NativeServer {
         'auto-aof-rewrite-min-size': '512mb',
         // A third of a rewrite's CPU was compression.
         rdbcompression: 'no',
+        // What is remembered of a message stays one compact piece, also with ids as long as UUIDs and
+        // several devices: as a table of its own it takes twice the memory.
+        'hash-max-listpack-value': 1024,
         // The append-only file is enough; snapshots would only cost forks.
         save: '',
         // Running full must be an error, never a counter that is silently evicted.

@@ -84,6 +84,16 @@ test('blocks of a turn are taken by the counters that asked for them, and by no 
   ]);
 });
 
+test('a counter that is not written as ours are is not believed: it begins anew with a block of its own', async () => {
+  const asking = request();
+  const key = `seq:private:${asking.conversation.key}`;
+  await redis.use().redis.hset(key, { n: 5, ceil: 10_000, gen: 1, nonce: 'of an earlier version' });
+  const reply = await states.reserve(asking);
+  if (reply.kind !== 'ceiling') throw new Error(`not ${reply.kind}`);
+  await states.installBlock(asking.conversation, reply, { floor: 20_000, ceiling: 30_000 });
+  expect(await states.reserve(asking)).toMatchObject({ kind: 'new', sequenceNumber: 20_001 });
+});
+
 describe('a counter that gives numbers and gets another block', () => {
   async function counting(): Promise<{
     next: () => Promise<ReserveReply>;
