@@ -1,7 +1,7 @@
 /** MariaDB (10.11 or later) or MySQL, whichever is there. */
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { tmpdir, totalmem } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 
 import { StackError } from '../errors';
@@ -32,6 +32,17 @@ const INIT_SQL = [
   "GRANT ALL ON `im\\_%`.* TO 'im_owner'@'127.0.0.1' WITH GRANT OPTION;",
   "GRANT ALL ON `im\\_%`.* TO 'im'@'127.0.0.1';",
 ].join('\n');
+
+/**
+ * Redo log, MiB. What is changed again and again is written out each time the log has been filled: 3,000
+ * messages a second fill 128 MiB in some seconds.
+ */
+const LOG_MIB = 512;
+
+/** The ends of all conversations and inboxes that are in use should fit: an eighth of the memory, within bounds. */
+function bufferPoolMiB(): number {
+  return Math.round(Math.min(1_024, Math.max(256, totalmem() / 2 ** 20 / 8)));
+}
 
 export function mysqlServer({ layout, ports }: ServerContext): NativeServer {
   const data = layout.data('mysql');
@@ -82,8 +93,8 @@ export function mysqlServer({ layout, ports }: ServerContext): NativeServer {
         '--innodb-flush-log-at-trx-commit=1',
         // Every insert looks its ids up in three indexes: a seventh less CPU for storing (bench/NOTES.md).
         '--innodb-adaptive-hash-index=ON',
-        '--innodb-buffer-pool-size=256M',
-        '--innodb-log-file-size=128M',
+        `--innodb-buffer-pool-size=${bufferPoolMiB()}M`,
+        `--innodb-log-file-size=${LOG_MIB}M`,
         '--performance-schema=off',
       ];
       return Promise.resolve({
@@ -107,10 +118,14 @@ async function createDataDirectory(
     await run(program, [...common, '--initialize-insecure'], options);
     return;
   }
-  await run(program, [...common, '--bootstrap', '--skip-log-bin', '--innodb-log-file-size=128M'], {
-    ...options,
-    input: systemTables(program),
-  });
+  await run(
+    program,
+    [...common, '--bootstrap', '--skip-log-bin', `--innodb-log-file-size=${LOG_MIB}M`],
+    {
+      ...options,
+      input: systemTables(program),
+    },
+  );
 }
 
 /**

@@ -94,6 +94,17 @@ test('a counter that is not written as ours are is not believed: it begins anew 
   expect(await states.reserve(asking)).toMatchObject({ kind: 'new', sequenceNumber: 20_001 });
 });
 
+test.each(['routing', 'something else', undefined])(
+  'a message in a state that is not ours (%s) was never acknowledged: it is routed, with its number',
+  async (state) => {
+    const message = await numbered();
+    const { msgId, digest } = message;
+    const fields = { digest, seq: 7, ...(state && { state }) };
+    await redis.use().redis.hset(`msg:${msgId}`, fields);
+    expect(await states.reserve(message)).toMatchObject({ kind: 'new', sequenceNumber: 7 });
+  },
+);
+
 describe('a counter that gives numbers and gets another block', () => {
   async function counting(): Promise<{
     next: () => Promise<ReserveReply>;

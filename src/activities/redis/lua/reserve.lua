@@ -87,6 +87,7 @@ end
 -- Digests of what this call reserves, by key.
 local made = {}
 local UNKNOWN = {}
+local ANSWERED = { delivered = true, offline = true, published = true }
 
 -- Returns the reply; one of kind 'new' is not written yet.
 local function decide(i, digest, owner)
@@ -100,9 +101,11 @@ local function decide(i, digest, owner)
   local doubt = 0
   if msg[1] then
     if msg[1] ~= digest then return { 'conflict' } end
-    local routing_until = string.match(msg[2], '^routing (%d+)')
-    if routing_until and tonumber(routing_until) > now then return { 'busy' } end
-    if not routing_until and msg[2] ~= 'failed' then return { 'again', msg[3], msg[2], msg[4] } end
+    local state = msg[2] or ''
+    if ANSWERED[state] then return { 'again', msg[3], state, msg[4] } end
+    -- Failed, abandoned, or not a state of ours: nobody was told that the message is safe.
+    local routing_until = tonumber(string.match(state, '^routing (%d+)') or 0)
+    if routing_until > now then return { 'busy' } end
   elseif some_erased and redis.call('EXISTS', erased_keys[i]) == 1 then
     -- Its deletion took the hash away in the same step in which it set this.
     return { 'erased' }
