@@ -10,6 +10,7 @@ import { ImClient } from '../test/support/im-client';
 import { waitFor } from '../test/support/wait';
 import { startBenchSystem } from './harness/system';
 import type { BenchSystem } from './harness/system';
+import { mean } from './harness/trend';
 
 const FANOUT_MEMBERS = 5_000;
 const FANOUT_MESSAGES = 20;
@@ -128,13 +129,13 @@ async function large(system: BenchSystem, client: ImClient, db: Database): Promi
   }
   for (const size of groups.keys()) {
     const times = (latencies.get(size) ?? []).sort((a, b) => a - b);
-    const mean = times.reduce((sum, time) => sum + time, 0) / times.length;
+    const average = mean(times);
     const p50 = times[times.length >> 1] ?? 0;
     console.log(
-      `${size} members: send mean ${ms(mean)}, p50 ${ms(p50)}; ` +
+      `${size} members: send mean ${ms(average)}, p50 ${ms(p50)}; ` +
         `worker ${(cost.get(size) ?? 0).toFixed(2)} ms of CPU a message`,
     );
-    latencies.set(size, [mean]);
+    latencies.set(size, [average]);
   }
   const ratio = (of: (size: number) => number): string => (of(LARGE) / of(SMALLER)).toFixed(2);
   console.log(

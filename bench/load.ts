@@ -3,7 +3,7 @@
  * generator in its own process; beside it, in the same run, the floor: a grpc-js server that does
  * nothing. Writes a report (JSON, Markdown, SVG) to bench/results/.
  *
- *   --quick            about three minutes instead of 23
+ *   --quick            a few minutes instead of 23
  *   --only a,b         these parts only: online, offline, group, duplicates, mixed; stream,
  *                      stream-offline, stream-group (on streams, not by calls)
  *   --name NAME        of the report; parts of an earlier one of that name that are not run stay in it

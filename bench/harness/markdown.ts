@@ -1,8 +1,8 @@
 /** A report as people read it, and one phase as a line of the console. */
 import type { Machine } from './machine';
-import { broken, capacityOf, closedLoopsOf, halfOf } from './report';
-import { mean } from './trend';
+import { broken, closedLoopsOf, halfOf } from './report';
 import type { ClosedPhase, Part, Phase, ProductPhase, Report } from './report';
+import { mean } from './trend';
 
 /** One line about a phase, while it runs. */
 export function describePhase(phase: Phase | ProductPhase): string {
@@ -157,11 +157,11 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
 }
 
 function cpuNames(part: Part): string[] {
-  return capacityOf(part).flatMap(({ cpu }) =>
-    Object.entries(cpu)
-      .filter(([, seconds]) => seconds > 0)
-      .map(([name]) => name),
-  );
+  return closedLoopsOf(part)
+    .flat()
+    .flatMap(({ cpu }) => Object.entries(cpu))
+    .filter(([, seconds]) => seconds > 0)
+    .map(([name]) => name);
 }
 
 /** The processes that used something, the hungriest first. */

@@ -162,8 +162,8 @@ export class MessageStates {
     const keys = [DOUBT_KEY];
     const args: (string | number)[] = [this.leaseMs, generation, STATE_TTL_S, inOrder ? 1 : 0];
     for (const { msgId, conversation, recipientId, digest, owner, senderId } of requests) {
-      const name = nameOf(conversation);
-      keys.push(messageKey(msgId), `seq:${name}`, countKey(recipientId ?? ''), erasedName(msgId));
+      keys.push(messageKey(msgId), sequenceKey(conversation));
+      keys.push(countKey(recipientId ?? ''), erasedName(msgId));
       args.push(digest, owner, senderId);
     }
     const replies = (await this.scripts.reserve.run(redis, keys, args)) as Reply[];
@@ -357,10 +357,6 @@ function messageKey(msgId: string): string {
   return `msg:${msgId}`;
 }
 
-function sequenceKey(conversation: Conversation): string {
-  return `seq:${nameOf(conversation)}`;
-}
-
-function nameOf({ type, key }: Conversation): string {
-  return `${type}:${key}`;
+function sequenceKey({ type, key }: Conversation): string {
+  return `seq:${type}:${key}`;
 }
